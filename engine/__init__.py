@@ -1,0 +1,1 @@
+"""Plans, runs, lanes and their persistence; no OpenStack knowledge."""

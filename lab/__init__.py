@@ -1,0 +1,1 @@
+"""Clouds to practise on: the simulated one that ships, and a real OpenStack."""

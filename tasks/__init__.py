@@ -1,0 +1,1 @@
+"""Steps: one module a system touched, tasks of one effect each."""

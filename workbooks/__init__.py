@@ -1,0 +1,1 @@
+"""Mistral workbooks, shipped as package data."""
