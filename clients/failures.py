@@ -81,12 +81,10 @@ def sign_in(error: ksa.ClientException, auth_url: str, who: str) -> Exception:
             "domain and project in clouds.yaml or the OS_ variables."
         )
     if isinstance(error, ksa.HTTPClientError) and error.http_status not in BUSY:
-        return Unreachable(f"identity at {auth_url} refused to sign {who} in: {error.message}")
+        return Unreachable(f"identity at {auth_url} refused to sign {who} in: {connection_reason(error)}.")
     if isinstance(error, ksa.HttpError | ksa.ConnectionError | ksa.DiscoveryFailure):
         reason = connection_reason(error)
-        return Passing(
-            Unreachable(f"identity at {auth_url} could not be reached to sign {who} in: {reason}.")
-        )
+        return Passing(Unreachable(f"identity at {auth_url} could not sign {who} in: {reason}."))
     return Unauthorized(f"identity at {auth_url} gave {who} no token: {error}")
 
 
@@ -117,7 +115,8 @@ def untrusted(service: str, error: ksa.ClientException) -> str:
 def connection_reason(error: BaseException) -> str:
     """Why there is no answer, in a few words, without addresses of objects."""
     if isinstance(error, ksa.HttpError):
-        return f"{error.http_status} {_short(str(error.message))}"
+        said = sentence(error.response) if error.response is not None else str(error.message)
+        return f"{error.http_status}, {said.rstrip('.')}"
     for cause in causes(error):
         if isinstance(cause, NewConnectionError):
             return _short(str(cause))

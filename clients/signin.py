@@ -6,7 +6,6 @@ import warnings
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import yaml
 from keystoneauth1 import exceptions as ksa
 from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
@@ -63,7 +62,8 @@ class Place:
 def cloud_region(cloud: str | None, region: str | None) -> CloudRegion:
     """The named cloud of clouds.yaml, or the one of the OS_ variables.
 
-    Raises BadInput when the name is unknown, a file can't be read, or no authentication is configured.
+    Raises BadInput when the name or region is unknown or no authentication is configured. (openstacksdk
+    logs a warning for a clouds.yaml that is no YAML, and goes on without it.)
     """
     wanted: dict[str, Any] = {"cloud": cloud, "region_name": region}
     try:
@@ -77,8 +77,6 @@ def cloud_region(cloud: str | None, region: str | None) -> CloudRegion:
         raise BadInput(
             f"{_which(cloud)} is not usable ({said}): see clouds.yaml or the OS_ variables."
         ) from None
-    except (yaml.YAMLError, OSError) as error:
-        raise BadInput(f"The clouds file could not be read ({' '.join(str(error).split())}).") from None
 
 
 @dataclass
