@@ -1,0 +1,100 @@
+"""POST /volumes/{id}/action: the resets of an admin, and the bootable flag."""
+
+from typing import Any
+
+from stackmend.lab.simulated.cinder import rows
+from stackmend.lab.simulated.cinder.volumes import seen
+from stackmend.lab.simulated.store import Row
+from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
+
+_STATUSES = (
+    "creating",
+    "available",
+    "deleting",
+    "error",
+    "error_deleting",
+    "error_managing",
+    "managing",
+    "attaching",
+    "in-use",
+    "detaching",
+    "maintenance",
+    "restoring-backup",
+    "error_restoring",
+    "reserved",
+    "awaiting-transfer",
+    "backing-up",
+    "error_backing-up",
+    "error_extending",
+    "downloading",
+    "uploading",
+    "retyping",
+    "extending",
+)
+
+
+def _act(call: Call) -> Reply:
+    row = seen(call)
+    name, given = next(iter(call.json().items()), ("", None))
+    if name not in _ACTIONS:
+        raise ApiError(400, f"There is no such action: {name}")
+    return _ACTIONS[name](call, row, given or {})
+
+
+def _reset_status(call: Call, row: Row, given: dict[str, Any]) -> Reply:
+    if not call.caller.admin:
+        rule = "volume_extension:volume_admin_actions:reset_status"
+        raise ApiError(403, f"Policy doesn't allow {rule} to be performed.")
+    wanted = _valid(given)
+    attached = rows.attachments(call.cloud, volumes=[row["id"]])
+    if wanted.get("status") == "in-use" and not attached:
+        raise ApiError(400, "Cannot reset-state to in-use because volume does not have any attachments.")
+    before = {name: row[name] for name in ("status", "attach_status", "migration_status")}
+    rows.change(call.cloud, row["id"], **wanted)
+    if wanted.get("attach_status") == "detached":
+        for attachment in attached:
+            rows.drop(call.cloud, attachment)
+    if call.cloud.legacy and wanted.get("attach_status") == "detached":
+        rows.change(call.cloud, row["id"], instance_uuid=None, mountpoint=None, attached_host=None)
+    call.effect(
+        "volume.reset-status",
+        row["id"],
+        wanted=wanted,
+        before=before,
+        dropped=[a["id"] for a in attached] if wanted.get("attach_status") == "detached" else [],
+    )
+    return Reply(202)
+
+
+def _valid(given: dict[str, Any]) -> dict[str, Any]:
+    wanted = {
+        name: given[name] for name in ("status", "attach_status", "migration_status") if given.get(name)
+    }
+    if not wanted:
+        raise ApiError(400, "Must specify 'status', 'attach_status' or 'migration_status' for update.")
+    if "status" in wanted:
+        wanted["status"] = str(wanted["status"]).lower()
+        if wanted["status"] not in _STATUSES:
+            raise ApiError(
+                400, f"Volume status: {wanted['status']} is invalid, valid statuses are: {_STATUSES!r}."
+            )
+    if wanted.get("attach_status", "attached") not in ("attached", "detached"):
+        raise ApiError(
+            400,
+            f"Volume attach status: {wanted['attach_status']} is invalid, valid statuses are:"
+            " ['attached', 'detached'].",
+        )
+    if wanted.get("migration_status") == "none":
+        wanted["migration_status"] = None
+    return wanted
+
+
+def _set_bootable(call: Call, row: Row, given: dict[str, Any]) -> Reply:
+    rows.change(call.cloud, row["id"], bootable=bool(given.get("bootable")))
+    call.effect("volume.set-bootable", row["id"], bootable=bool(given.get("bootable")))
+    return Reply(200)
+
+
+_ACTIONS = {"os-reset_status": _reset_status, "os-set_bootable": _set_bootable}
+
+OPERATIONS = (Operation("POST", "/volumes/{volume}/action", _act),)

@@ -1,0 +1,95 @@
+"""The sockets: one for each service, so that one can really be closed; one more for the control API."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+App = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+class Listener:
+    """One port of 127.0.0.1, which can be closed (connections refused) and opened again."""
+
+    def __init__(self, app: App, port: int = 0) -> None:
+        self._config = uvicorn.Config(
+            app, lifespan="off", log_config=None, access_log=False, date_header=False
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self.port = port or _free_port()
+
+    @property
+    def is_open(self) -> bool:
+        """True while connections are accepted."""
+        return self._server is not None
+
+    async def open(self) -> None:
+        """Accept connections; nothing when it does already."""
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(
+                self._protocol, "127.0.0.1", self.port, backlog=1024, reuse_address=True
+            )
+
+    async def close(self) -> None:
+        """Refuse connections and drop those that are open."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for protocol in list(self._state.connections):
+            protocol.transport.abort()
+
+    def abort(self, client: tuple[str, int]) -> bool:
+        """Drop the connection from ``client`` without an answer; False when it is not one of this port's."""
+        for protocol in self._state.connections:
+            if protocol.client == client:
+                protocol.transport.abort()
+                return True
+        return False
+
+    def _protocol(self) -> H11Protocol:
+        return H11Protocol(config=self._config, server_state=self._state, app_state={})
+
+
+class Listeners:
+    """The listeners of every service, by its name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Listener] = {}
+
+    def add(self, name: str, app: App, port: int = 0) -> Listener:
+        """Make the listener of a service; it is opened later."""
+        self._by_name[name] = Listener(app, port)
+        return self._by_name[name]
+
+    def __getitem__(self, name: str) -> Listener:
+        return self._by_name[name]
+
+    def names(self) -> list[str]:
+        """Every service that has one."""
+        return list(self._by_name)
+
+    def open_names(self) -> list[str]:
+        """The services that accept connections now."""
+        return [name for name, listener in self._by_name.items() if listener.is_open]
+
+    def abort(self, request: Request) -> None:
+        """Drop the connection a request came by."""
+        client = request.scope["client"]
+        any(listener.abort(tuple(client)) for listener in self._by_name.values())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
