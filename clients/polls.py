@@ -1,0 +1,174 @@
+"""Shared polls: one list call serves every lane that waits, however many there are.
+
+A lane waits for a row to show something; it never sees a row that was fetched before it began to wait. While
+nobody waits, nothing is asked of the cloud.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from stackmend.clients import reads
+from stackmend.clients.cloud import Cloud
+from stackmend.errors import CloudError, NeedsHands, Unreachable
+
+Row = dict[str, Any]
+T = TypeVar("T")
+# A row's time of change can be this much behind the moment at which it can be read (clocks, transactions).
+_OVERLAP = timedelta(seconds=10)
+# Seconds between two looks of a waiting lane at whether it should stop.
+_HEED = 1.0
+
+
+class _Waiter:
+    def __init__(self, key: str, until: Callable[[Row | None], Any]) -> None:
+        self.key = key
+        self.until = until
+        self.settled = threading.Event()
+        self.found: Any = None
+        self.row: Row | None = None
+        self.error: BaseException | None = None
+
+
+class Poll:
+    """One list of the cloud, fetched every ``interval`` seconds while somebody waits for a row of it.
+
+    ``fetch`` returns the rows by id. ``name`` says in messages what the rows are.
+    """
+
+    def __init__(self, name: str, fetch: Callable[[], Mapping[str, Row]], interval: float) -> None:
+        self._name = name
+        self._fetch = fetch
+        self._interval = interval
+        self._waiting: list[_Waiter] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def wait(
+        self, key: str, until: Callable[[Row | None], T | None], seconds: float, check: Callable[[], None]
+    ) -> T:
+        """Wait until ``until(row)`` is something else than None, and return it.
+
+        ``until`` gets None while the list has no such row; what it raises is raised here. ``check`` is called
+        about once a second and may raise, to end the wait. Raises NeedsHands after ``seconds``.
+        """
+        waiter = _Waiter(key, until)
+        self._register(waiter)
+        deadline = time.monotonic() + seconds
+        try:
+            while not waiter.settled.wait(min(_HEED, max(0.0, deadline - time.monotonic()))):
+                check()
+                if time.monotonic() >= deadline:
+                    raise NeedsHands(self._late(waiter, seconds))
+        finally:
+            with self._changed:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.found  # type: ignore[no-any-return]
+
+    def look(self, key: str, check: Callable[[], None] = lambda: None, seconds: float = 120.0) -> Row | None:
+        """The row as it is now, None when there is none; lanes that look at the same time share one call."""
+        return self.wait(key, lambda row: (row,), seconds, check)[0]
+
+    def _register(self, waiter: _Waiter) -> None:
+        with self._changed:
+            self._waiting.append(waiter)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name=f"stackmend-poll-{self._name}", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    self._changed.wait()
+                serving = list(self._waiting)
+            began = time.monotonic()
+            self._serve_once(serving)
+            with self._changed:
+                rest = self._interval - (time.monotonic() - began)
+                # A lane that has just come is served at once, not at the next tick.
+                if rest > 0 and all(waiter in serving for waiter in self._waiting):
+                    self._changed.wait(rest)
+
+    def _serve_once(self, waiters: list[_Waiter]) -> None:
+        try:
+            rows = self._fetch()
+        except Unreachable as error:
+            # Waited for, as any state that is not there yet: each waiter has its deadline.
+            for waiter in waiters:
+                waiter.row = {"unreachable": str(error)}
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to those who wait
+            for waiter in waiters:
+                waiter.error = error if isinstance(error, CloudError) else CloudError(f"{self._name}: {error}")
+                self._settle(waiter)
+            return
+        for waiter in waiters:
+            waiter.row = rows.get(waiter.key)
+            try:
+                waiter.found = waiter.until(waiter.row)
+            except Exception as error:  # noqa: BLE001 - raised again in the lane that asked
+                waiter.error = error
+            if waiter.found is not None or waiter.error is not None:
+                self._settle(waiter)
+
+    def _settle(self, waiter: _Waiter) -> None:
+        with self._changed:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+        waiter.settled.set()
+
+    def _late(self, waiter: _Waiter, seconds: float) -> str:
+        if waiter.row is None:
+            return f"{self._name} {waiter.key}: not to be seen after {seconds:.0f} s"
+        if "unreachable" in waiter.row:
+            return f"{self._name} {waiter.key}: no answer for {seconds:.0f} s: {waiter.row['unreachable']}"
+        return f"{self._name} {waiter.key}: not as it should be after {seconds:.0f} s"
+
+
+class _Changes:
+    """A list that is read whole once, and then only what changed since."""
+
+    def __init__(self, read: Callable[[datetime | None], Any], changed_at: Callable[[Row], str | None]) -> None:
+        self._read = read
+        self._changed_at = changed_at
+        self._rows: dict[str, Row] = {}
+        self._newest: datetime | None = None
+
+    def __call__(self) -> Mapping[str, Row]:
+        # The newest time the rows themselves tell, not our clock's, and not the answer's Date: there may be none.
+        since = self._newest - _OVERLAP if self._newest else None
+        for row in self._read(since):
+            self._rows[row["id"]] = row
+            moment = reads.openstack_time(self._changed_at(row))
+            if moment and (self._newest is None or moment > self._newest):
+                self._newest = moment
+        return self._rows
+
+
+class Polls:
+    """The shared polls of one cloud: ``servers``, ``volumes``, ``ports`` by id, ``computes`` by host."""
+
+    def __init__(self, cloud: Cloud, interval: float = 1.0) -> None:
+        def volumes(since: datetime | None) -> Any:
+            newest = cloud.max_microversion("block-storage")
+            return reads.volumes(cloud, updated_since=since if newest >= (3, 60) else None)
+
+        self.servers = Poll(
+            "server", _Changes(lambda since: reads.servers(cloud, changes_since=since), lambda row: row.get("updated")), interval
+        )
+        self.volumes = Poll(
+            "volume", _Changes(volumes, lambda row: row.get("updated_at") or row.get("created_at")), interval
+        )
+        self.ports = Poll("port", lambda: {row["id"]: row for row in reads.ports(cloud)}, interval)
+        self.computes = Poll(
+            "compute host",
+            lambda: {row["host"]: row for row in reads.compute_services(cloud, binary="nova-compute")},
+            interval,
+        )

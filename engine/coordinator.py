@@ -1,0 +1,121 @@
+"""The coordinator: which lane may begin now, and nothing else.
+
+Stages are barriers; inside a stage a lane begins when the lanes it comes after have ended, well or not, and
+when there is room: in all, and in its group (a host boots only so many guests at once). Lanes that could
+begin do so by priority, then in the plan's order. One lane's failure is that lane's alone, unless its stage
+is a gate.
+"""
+
+import heapq
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from stackmend.engine.plan import Lane, Stage
+
+# Each lane in flight is a thread that mostly waits; a small stack keeps hundreds of them cheap.
+_STACK_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many lanes at once: in all, and in one group (one host)."""
+
+    lanes: int = 64
+    group: int = 8
+
+
+class Coordinator:
+    """Runs ``work`` for lanes, stage by stage.
+
+    ``work(lane)`` returns whether the lane ended well; what it raises ends the whole: no further lane
+    begins, those under way are waited for, and the first exception is raised.
+    """
+
+    def __init__(self, stages: Sequence[Stage], limits: Limits, stop: threading.Event) -> None:
+        self._stages = stages
+        self._limits = limits
+        self._stop = stop
+
+    def run(self, lanes: Iterable[Lane], work: Callable[[Lane], bool]) -> None:
+        """Run the lanes. Returns when all have ended, a gate has failed, or ``stop`` was set."""
+        by_stage: dict[str, list[Lane]] = defaultdict(list)
+        for lane in lanes:
+            by_stage[lane.stage].append(lane)
+        before = threading.stack_size(_STACK_BYTES)
+        try:
+            with ThreadPoolExecutor(self._limits.lanes, thread_name_prefix="stackmend-lane") as pool:
+                for stage in self._stages:
+                    ended_well = self._run_stage(by_stage[stage.name], work, pool)
+                    if self._stop.is_set() or (stage.gate and not ended_well):
+                        return
+        finally:
+            threading.stack_size(before)
+
+    def _run_stage(self, lanes: Sequence[Lane], work: Callable[[Lane], bool], pool: ThreadPoolExecutor) -> bool:
+        queue = _Admission(lanes, self._limits)
+        under_way: dict[Future[bool], Lane] = {}
+        failure: BaseException | None = None
+        all_well = True
+        while True:
+            while failure is None and not self._stop.is_set() and (lane := queue.next()) is not None:
+                under_way[pool.submit(work, lane)] = lane
+            if not under_way:
+                break
+            ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in ended:
+                queue.ended(under_way.pop(future))
+                failure = failure or future.exception()
+                all_well = all_well and future.exception() is None and future.result()
+        if failure is not None:
+            raise failure
+        return all_well
+
+
+class _Admission:
+    """The lanes of one stage that have not begun, and the room there is."""
+
+    def __init__(self, lanes: Sequence[Lane], limits: Limits) -> None:
+        keys = {lane.key for lane in lanes}
+        self._limits = limits
+        self._position = {lane.key: (lane.priority, number) for number, lane in enumerate(lanes)}
+        self._waits_for = {lane.key: {key for key in lane.after if key in keys} for lane in lanes}
+        self._followers: Mapping[str, list[Lane]] = defaultdict(list)
+        self._ready: dict[str, list[tuple[tuple[int, int], Lane]]] = defaultdict(list)
+        self._busy: dict[str, int] = defaultdict(int)
+        self._free = limits.lanes
+        for lane in lanes:
+            for key in self._waits_for[lane.key]:
+                self._followers[key].append(lane)
+            if not self._waits_for[lane.key]:
+                self._make_ready(lane)
+
+    def next(self) -> Lane | None:
+        """The lane to begin now, or None while there is none or no room."""
+        if not self._free:
+            return None
+        groups = [group for group, ready in self._ready.items() if ready and self._room(group)]
+        if not groups:
+            return None
+        group = min(groups, key=lambda name: self._ready[name][0][0])
+        _, lane = heapq.heappop(self._ready[group])
+        self._free -= 1
+        self._busy[group] += 1
+        return lane
+
+    def ended(self, lane: Lane) -> None:
+        """A lane has ended: there is room again, and those that come after it may be ready."""
+        self._free += 1
+        self._busy[lane.group] -= 1
+        for follower in self._followers.get(lane.key, ()):
+            self._waits_for[follower.key].discard(lane.key)
+            if not self._waits_for[follower.key]:
+                self._make_ready(follower)
+
+    def _make_ready(self, lane: Lane) -> None:
+        heapq.heappush(self._ready[lane.group], (self._position[lane.key], lane))
+
+    def _room(self, group: str) -> bool:
+        return not group or self._busy[group] < self._limits.group

@@ -1,0 +1,109 @@
+"""Opening the run store: a file of SQLite by default, MySQL/MariaDB or PostgreSQL for several controllers."""
+
+import contextlib
+import pathlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from stackmend.engine import tables
+from stackmend.errors import BadInput, StoreError
+
+# A writer waits this long (seconds) for another process's transaction before it gives up.
+BUSY_TIMEOUT = 15.0
+
+
+def open_database(url: str) -> sa.Engine:
+    """Return an engine for ``url`` with every table in place.
+
+    A SQLite file is created, with its directory, when it is missing; it runs in WAL with synchronous=FULL,
+    so that what was committed survives a power cut. Raises BadInput for an unusable URL and StoreError for
+    a database that can't be opened, is not a run store, or can't be written.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise BadInput(
+            f"the run store {url!r} is not a database URL: write sqlite:////path/file or mysql+pymysql://..."
+        ) from None
+    shown = parsed.render_as_string(hide_password=True)
+    try:
+        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
+        with store_errors(shown), engine.begin() as connection:
+            tables.METADATA.create_all(connection)
+    except (OSError, sa.exc.NoSuchModuleError, ImportError) as error:
+        raise StoreError(f"the run store {shown} can't be opened: {_reason(error)}") from None
+    return engine
+
+
+@contextlib.contextmanager
+def store_errors(shown: str) -> Iterator[None]:
+    """Turn the database's own errors into one sentence about the run store ``shown``."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise StoreError(f"the run store {shown} failed: {_reason(error)}; nothing was lost, {_advice(error)}") from error
+
+
+@contextlib.contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One write transaction; on SQLite it takes the write lock at its start, not in its middle."""
+    with store_errors(engine.url.render_as_string(hide_password=True)):
+        with engine.connect().execution_options(stackmend_writes=True) as connection, connection.begin():
+            yield connection
+
+
+@contextlib.contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One read-only look at the store."""
+    with store_errors(engine.url.render_as_string(hide_password=True)), engine.connect() as connection:
+        yield connection
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise BadInput("the run store must be a file: a run kept in memory can't be resumed")
+    pathlib.Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False})
+    sa.event.listen(engine, "connect", _sqlite_connected)
+    sa.event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_connected(connection: Any, _record: Any) -> None:
+    # Transactions are begun by _sqlite_begin, not by the driver at the first INSERT.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _sqlite_begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("stackmend_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _server(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(url, pool_pre_ping=True, pool_recycle=3600, isolation_level="READ COMMITTED")
+
+
+def _reason(error: BaseException) -> str:
+    # The driver's own words, without SQLAlchemy's statement and parameters: those may hold captured data.
+    original = getattr(error, "orig", None) or error
+    return str(original).splitlines()[0] if str(original) else type(original).__name__
+
+
+def _advice(error: BaseException) -> str:
+    original = getattr(error, "orig", None)
+    text = str(original).lower()
+    if isinstance(original, sqlite3.DatabaseError) and ("not a database" in text or "malformed" in text):
+        return "restore the file from a copy or name another one with --store"
+    if "readonly" in text or "unable to open" in text:
+        return "make the file and its directory writable or name another one with --store"
+    if "locked" in text:
+        return "another process is writing to it: try again"
+    if "full" in text:
+        return "free some disk space, then resume"
+    return "check that the database is up, then try again"

@@ -1,0 +1,121 @@
+"""A step's durable record: what it was about to do, and what the answer was.
+
+The record lives in the metadata of the step's TaskFlow atom. It is written *before* a side effect, so that
+whoever executes the step again after a crash knows that the effect may have happened, since when, under
+which request id, and what the target looked like before.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from taskflow.storage import Storage
+
+from stackmend.engine import clock
+from stackmend.errors import LeaseLost
+
+META_KEY = "record"
+
+
+class Stopped(BaseException):
+    """The operator stopped the run (or the process lost it): the step is left as it stands, to be resumed.
+
+    Not an Exception: TaskFlow records those as the step's failure, and nothing has failed.
+    """
+
+
+@dataclass(frozen=True)
+class Record:
+    """One step's intents; ``request_id`` is ours and goes out with the call, ``answered`` is the service's."""
+
+    began: str
+    attempt: int = 0
+    intended: str | None = None
+    before: dict[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    answered: str | None = None
+    undo: dict[str, Any] | None = None
+
+    @property
+    def acted(self) -> bool:
+        """Whether an effect was intended: it happened, or it may have."""
+        return self.intended is not None
+
+    def may_still_arrive(self, settle: float) -> bool:
+        """Whether a call whose answer never came can still be on its way, ``settle`` seconds being the most."""
+        return self.acted and self.answered is None and 0 <= clock.age(str(self.intended)) < settle
+
+
+class Journal:
+    """What a step may write about itself, and its way to be stopped.
+
+    ``check`` raises LeaseLost when this process no longer owns the run; it is asked right before each effect.
+    """
+
+    def __init__(self, storage: Storage, run_id: str, check: Callable[[], None], stop: threading.Event) -> None:
+        self._storage = storage
+        self._run_id = run_id
+        self._check = check
+        self._stop = stop
+
+    def record(self, step: str) -> Record | None:
+        """The step's record, or None when it was never begun."""
+        atom = self._storage._atomdetail_by_name(step)[0]
+        stored = (atom.meta or {}).get(META_KEY)
+        return Record(**stored) if stored else None
+
+    def intend(self, step: str, record: Record, before: dict[str, Any]) -> Record:
+        """Make the intent durable; returns the record to act under. Raises Stopped."""
+        self.check()
+        attempt = record.attempt + 1
+        intent = replace(
+            record,
+            attempt=attempt,
+            intended=clock.now(),
+            before=record.before or before,
+            request_id=self._request_id(step, attempt),
+            answered=None,
+        )
+        self._save(step, intent)
+        self.check()
+        return intent
+
+    def answered(self, step: str, record: Record, request_id: str) -> Record:
+        """Save the request id that the service gave the call."""
+        known = replace(record, answered=request_id)
+        self._save(step, known)
+        return known
+
+    def withdraw(self, step: str, record: Record) -> None:
+        """Save that the last intent came to nothing: the service itself said no, or was never reached."""
+        self._save(step, replace(record, intended=None, request_id=None))
+
+    def undoing(self, step: str, record: Record, found: dict[str, Any]) -> Record:
+        """Make durable that a revert of the step was begun, and what it found."""
+        self.check()
+        undo = replace(record, undo={"intended": clock.now(), "found": found})
+        self._save(step, undo)
+        self.check()
+        return undo
+
+    def check(self) -> None:
+        """Raise Stopped when nothing more may be done: asked to stop, or no longer the owner."""
+        if self._stop.is_set():
+            raise Stopped
+        try:
+            self._check()
+        except LeaseLost as lost:
+            raise Stopped(str(lost)) from lost
+
+    def pause(self, seconds: float) -> None:
+        """Wait between two looks at the cloud. Raises Stopped at once when the run is stopped."""
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def _request_id(self, step: str, attempt: int) -> str:
+        return f"req-{uuid.uuid5(uuid.UUID(self._run_id), f'{step}#{attempt}')}"
+
+    def _save(self, step: str, record: Record) -> None:
+        self._storage.update_atom_metadata(step, {META_KEY: asdict(record)})

@@ -1,0 +1,138 @@
+"""A lane: the chain of steps for one target, one small TaskFlow flow with a logbook of its own.
+
+The lane's flow is rebuilt from what is stored with it (TaskFlow's factory details), never from the cloud.
+A failing step stops its lane and reverts nothing; what to do then is an operator's choice: retry, skip, revert.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from taskflow import exceptions as taskflow_errors
+from taskflow import states
+from taskflow.engines import helpers
+from taskflow.engines.action_engine.engine import SerialActionEngine
+from taskflow.patterns import linear_flow
+from taskflow.persistence import models
+from taskflow.types import failure
+
+from stackmend.engine.journal import META_KEY, Journal
+from stackmend.engine.persistence import LaneBackend
+from stackmend.engine.plan import Lane
+from stackmend.engine.step import Step
+
+FACTORY = "stackmend.engine.runs.build"
+_NAMESPACE = uuid.UUID("5ac6e1a4-9d0f-5c02-8f2b-6b6f6d2f7a10")
+
+
+def lane_uuid(run_id: str, key: str) -> str:
+    """The uuid of a lane's logbook and flow: the same in every process, so that a lane is created once."""
+    return str(uuid.uuid5(_NAMESPACE, f"{run_id}/{key}"))
+
+
+def chain(key: str, steps: Sequence[Step]) -> linear_flow.Flow:
+    """The TaskFlow flow of a lane: its steps, one after the other."""
+    return linear_flow.Flow(key).add(*steps)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Which procedure a lane belongs to; with the lane's facts, all that its flow is built from."""
+
+    run_id: str
+    procedure: str
+    version: str
+
+
+class LaneRunner:
+    """One lane, loaded into a TaskFlow engine."""
+
+    def __init__(self, work: Work, lane: Lane, backend: LaneBackend) -> None:
+        self.lane = lane
+        detail = self._detail(work, lane, backend)
+        flow = helpers.flow_from_detail(detail)
+        # The class itself, not helpers.load: looking an entry point up costs more than running the lane.
+        self._engine = SerialActionEngine(flow, detail, backend, {"never_resolve": True})
+        self._steps: list[Step] = [node for node, _ in flow.iter_nodes()]
+        self._engine.compile()
+        self._engine.prepare()
+
+    @property
+    def storage(self) -> Any:
+        """TaskFlow's storage of this lane."""
+        return self._engine.storage
+
+    def atoms(self) -> list[dict[str, Any]]:
+        """The lane's atoms as they are stored."""
+        return [atom.to_dict() for atom in self.storage._flowdetail]
+
+    def execute(self, journal: Journal, doors: Mapping[str, Any]) -> None:
+        """Run what is not done. A failed step is recorded in its atom; nothing is raised for it."""
+        self._run(journal, doors)
+
+    def revert(self, journal: Journal, doors: Mapping[str, Any]) -> None:
+        """Undo, last step first, all that was done or begun."""
+        for step in self._steps:
+            state = self.storage.get_atom_state(step.name)
+            if state in (states.RUNNING, states.REVERTING):
+                # TaskFlow would execute (or revert) an interrupted step before it looks at intentions.
+                self.storage.set_atom_state(step.name, states.SUCCESS)
+            if state == states.REVERT_FAILURE:
+                self.storage.reset(step.name, states.SUCCESS)
+            if state != states.PENDING:
+                self.storage.set_atom_intention(step.name, states.REVERT)
+        self._run(journal, doors)
+
+    def retry(self) -> None:
+        """Make the failed steps ready to be executed again; their records stay."""
+        for step in self._steps:
+            if self.storage.get_atom_state(step.name) in (states.FAILURE, states.REVERT_FAILURE):
+                self.storage.reset(step.name)
+
+    def skip(self, step: str, note: dict[str, Any]) -> None:
+        """Count a step as done that is not: ``note`` says who decided so, when and why."""
+        self.storage.reset(step)
+        self.storage.save(step, {"skipped": note, "ended": note["at"]}, states.SUCCESS)
+
+    def _run(self, journal: Journal, doors: Mapping[str, Any]) -> None:
+        self.storage.inject({**doors, "journal": journal}, transient=True)
+        try:
+            self._engine.run()
+        except (taskflow_errors.WrappedFailure, failure.Failure):
+            pass
+        except Exception:  # noqa: BLE001 - TaskFlow reraises a failed step's own exception, already saved
+            if not (self.storage.get_execute_failures() or self.storage.get_revert_failures()):
+                raise
+
+    @staticmethod
+    def _detail(work: Work, lane: Lane, backend: LaneBackend) -> models.FlowDetail:
+        identity = lane_uuid(work.run_id, lane.key)
+        connection = backend.get_connection()
+        try:
+            return connection.get_logbook(identity).find(identity)
+        except taskflow_errors.NotFound:
+            return _created(work, lane, identity, backend)
+
+
+def _created(work: Work, lane: Lane, identity: str, backend: LaneBackend) -> models.FlowDetail:
+    """Store a lane's logbook, flow and atoms, all at once."""
+    book = models.LogBook(lane.key, uuid=identity)
+    book.meta = {"run": work.run_id}
+    detail = models.FlowDetail(lane.key, uuid=identity)
+    detail.meta = {}
+    book.add(detail)
+    arguments = {"procedure": work.procedure, "version": work.version, "lane": lane.to_json()}
+    helpers.save_factory_details(detail, FACTORY, [], arguments)
+    for step in lane.steps:
+        atom = models.TaskDetail(step.name, str(uuid.uuid5(uuid.UUID(identity), step.name)))
+        atom.state = states.PENDING
+        atom.version = "1.0"
+        detail.add(atom)
+    backend.get_connection().save_logbook(book)
+    return detail
+
+
+def record_of(atom: models.AtomDetail) -> dict[str, Any] | None:
+    """The journal's record in a stored atom, as JSON."""
+    return (atom.meta or {}).get(META_KEY)

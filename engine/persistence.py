@@ -1,0 +1,116 @@
+"""TaskFlow's persistence, made fit for a thousand lanes: entry point ``stackmend`` of ``taskflow.persistence``.
+
+It stores what TaskFlow's SQLAlchemy backend stores, in the same tables, and differs in how often and how:
+
+* the tables are built once and every statement is prepared once;
+* an atom is written with one UPDATE, not SELECT, merge and UPDATE: a lane has a single writer, its owner;
+* a flow's state is one row, written when it ends; on the way it is implied by its atoms;
+* a progress number alone is not written: a step's state says as much;
+* rows go through the run's Writer, which groups commits and refuses to write for a process that lost the run.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from taskflow import states
+from taskflow.persistence import models
+from taskflow.persistence.backends import impl_sqlalchemy
+
+from stackmend.engine import tables
+from stackmend.engine.writer import Writer
+
+_ENDED = frozenset([states.SUCCESS, states.FAILURE, states.REVERTED])
+_WRITTEN = [
+    column.name
+    for column in tables.ATOMS.c
+    if column.name not in ("uuid", "name", "parent_uuid", "created_at", "updated_at", "atom_type", "version")
+]
+_UPDATE_ATOM = (
+    sa.update(tables.ATOMS)
+    .where(tables.ATOMS.c.uuid == sa.bindparam("atom"))
+    .values({name: sa.bindparam(name) for name in _WRITTEN})
+)
+_UPDATE_FLOW = (
+    sa.update(tables.FLOWS)
+    .where(tables.FLOWS.c.uuid == sa.bindparam("flow"))
+    .values(state=sa.bindparam("state"), meta=sa.bindparam("meta"))
+)
+_INSERT_BOOK = sa.insert(tables.LOGBOOKS)
+_INSERT_FLOWS = sa.insert(tables.FLOWS)
+_INSERT_ATOMS = sa.insert(tables.ATOMS)
+
+
+class LaneBackend(impl_sqlalchemy.SQLAlchemyBackend):  # type: ignore[misc]
+    """The store as one lane's TaskFlow engine sees it.
+
+    ``conf`` is TaskFlow's; ``engine`` the run store's; ``writer`` the owner's Writer.
+    """
+
+    def __init__(self, conf: dict[str, Any], engine: sa.Engine, writer: Writer) -> None:
+        super().__init__(conf, engine=engine)
+        self._connection = LaneConnection(self, engine, writer)
+
+    def get_connection(self) -> "LaneConnection":
+        """The lane's one connection: it holds no database connection between two calls."""
+        return self._connection
+
+
+class LaneConnection(impl_sqlalchemy.Connection):  # type: ignore[misc]
+    """Reads as TaskFlow's own connection does, writes as this module's docstring says."""
+
+    def __init__(self, backend: LaneBackend, engine: sa.Engine, writer: Writer) -> None:
+        # Not the parent's initialiser: it builds the tables anew, which is the cost to avoid.
+        self._backend = backend
+        self._engine = engine
+        self._tables = tables.TASKFLOW
+        self._converter = impl_sqlalchemy._Alchemist(tables.TASKFLOW)
+        self._writer = writer
+        self._saved: dict[str, dict[str, Any]] = {}
+        self._known: set[str] = set()
+
+    def update_atom_details(self, atom_detail: models.AtomDetail) -> models.AtomDetail:
+        """Save an atom; returns it. A change of its progress number only is kept in memory."""
+        row = atom_detail.to_dict()
+        values = {name: row.get(name) for name in _WRITTEN}
+        meta = dict(values["meta"] or {})
+        meta.pop("progress", None)
+        values["meta"] = meta
+        if values == self._saved.get(atom_detail.uuid):
+            return atom_detail
+        self._saved[atom_detail.uuid] = values
+        update = (_UPDATE_ATOM, {**values, "atom": atom_detail.uuid})
+        # A crash that loses "it was queued" loses nothing: what was begun, the step's own record tells.
+        if atom_detail.state in (states.RUNNING, states.REVERTING) and "record" not in meta:
+            self._writer.write_later(update)
+        else:
+            self._writer.write(update)
+        return atom_detail
+
+    def update_flow_details(self, flow_detail: models.FlowDetail) -> models.FlowDetail:
+        """Save a flow's own row when it has ended, and any atom that is not stored yet; returns the flow."""
+        if new := [atom for atom in flow_detail if atom.uuid not in self._known]:
+            self._writer.write((_INSERT_ATOMS, [atom_row(atom, flow_detail.uuid) for atom in new]))
+            self._known.update(atom.uuid for atom in new)
+        if flow_detail.state in _ENDED:
+            row = {"flow": flow_detail.uuid, "state": flow_detail.state, "meta": flow_detail.meta}
+            self._writer.write((_UPDATE_FLOW, row))
+        return flow_detail
+
+    def save_logbook(self, book: models.LogBook) -> models.LogBook:
+        """Store a new lane's logbook, flow and atoms in one transaction; returns the book."""
+        flows = [{**flow.to_dict(), "parent_uuid": book.uuid} for flow in book]
+        atoms = [atom_row(atom, flow.uuid) for flow in book for atom in flow]
+        self._writer.write((_INSERT_BOOK, [book.to_dict()]), (_INSERT_FLOWS, flows), (_INSERT_ATOMS, atoms))
+        self._known.update(atom["uuid"] for atom in atoms)
+        return book
+
+    def get_logbook(self, book_uuid: str, lazy: bool = False) -> models.LogBook:
+        """Return a stored lane's logbook. Raises TaskFlow's NotFound when the lane was never admitted."""
+        book = super().get_logbook(book_uuid, lazy=lazy)
+        self._known.update(atom.uuid for flow in book for atom in flow)
+        return book
+
+
+def atom_row(atom: models.AtomDetail, flow_uuid: str) -> dict[str, Any]:
+    """The row of an atom that is not stored yet."""
+    return {**atom.to_dict(), "parent_uuid": flow_uuid, "atom_type": models.atom_detail_type(atom)}

@@ -1,0 +1,181 @@
+"""The plan: frozen JSON, made before anything changes, and exactly what a run then executes.
+
+A plan names the procedure and its version, the cloud, the parameters, what was captured, a verdict for every
+target, and for each lane its steps with the exact calls and statements. Its digest covers all of it.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from stackmend.errors import BadInput, PlanRefused
+
+FORMAT = 1
+VERDICTS = ("ready", "needs-consent", "impossible", "nothing-to-do")
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step as the operator reads it: its effects are the text of what will be sent."""
+
+    name: str
+    title: str
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    when: str = "always"
+    why: str = ""
+    undoable: bool = True
+    reads_only: bool = False
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The chain of steps for one target.
+
+    ``after`` names the lanes that must have ended first, ``group`` what bounds how many run at once (a
+    host), ``locks`` the targets no other run may hold, ``facts`` all that its steps are built from.
+    """
+
+    key: str
+    title: str
+    stage: str
+    facts: dict[str, Any]
+    steps: list[PlannedStep]
+    after: list[str] = field(default_factory=list)
+    priority: int = 0
+    group: str = ""
+    locks: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The lane as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Lane":
+        """The lane that ``to_json`` gave."""
+        return cls(**{**data, "steps": [PlannedStep(**step) for step in data["steps"]]})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the procedure can do for one target, said before anything changes."""
+
+    target: str
+    title: str
+    verdict: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A barrier between groups of lanes; when a ``gate`` fails, no later stage begins."""
+
+    name: str
+    title: str
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A frozen plan. Lanes are in the order in which they will be admitted."""
+
+    procedure: str
+    version: str
+    cloud: dict[str, str]
+    made_at: str
+    made_by: str
+    parameters: dict[str, Any]
+    capture: dict[str, Any]
+    stages: list[Stage]
+    lanes: list[Lane]
+    verdicts: list[Verdict]
+    notes: list[str] = field(default_factory=list)
+    estimate_seconds: float = 0.0
+    format: int = FORMAT
+    digest: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON, digest included."""
+        return asdict(self)
+
+    def frozen(self) -> "Plan":
+        """The plan with its digest filled in."""
+        return replace(self, digest=digest_of(self.to_json()))
+
+    def lane(self, key: str) -> Lane:
+        """The lane of that key. Raises BadInput."""
+        for lane in self.lanes:
+            if lane.key == key:
+                return lane
+        raise BadInput(f"the plan has no lane {key}: `stackmend show RUN` lists them")
+
+    def point_of_no_return(self, lane: Lane) -> PlannedStep | None:
+        """The first step of a lane that can't be taken back."""
+        return next((step for step in lane.steps if not (step.undoable or step.reads_only)), None)
+
+    def targets(self) -> Iterator[str]:
+        """Every target that a run of this plan locks."""
+        for lane in self.lanes:
+            yield from lane.locks
+
+
+def digest_of(data: dict[str, Any]) -> str:
+    """SHA-256 over the plan's canonical JSON, its digest left out."""
+    body = {key: value for key, value in data.items() if key != "digest"}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def from_json(data: Any, where: str) -> Plan:
+    """The plan in ``data``, read from ``where``. Raises PlanRefused when it is not one, or was edited."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise PlanRefused(f"{where} is not a plan of this stackmend (format {FORMAT}): make one with `stackmend plan`")
+    if digest_of(data) != data.get("digest"):
+        raise PlanRefused(
+            f"{where} was changed after it was made: its digest no longer fits, so nothing of it is run; "
+            "make a new plan with the parameters you want"
+        )
+    try:
+        return _built(data)
+    except (KeyError, TypeError) as error:
+        raise PlanRefused(f"{where} is not a complete plan: {error}") from None
+
+
+def read(path: str) -> Plan:
+    """The plan in a file. Raises BadInput when it can't be read, PlanRefused when it must not run."""
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        return from_json(json.loads(text), path)
+    except OSError as error:
+        raise BadInput(f"the plan file {path} can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise PlanRefused(f"{path} is not JSON, so it is no plan: make one with `stackmend plan -o {path}`") from None
+
+
+def write(plan: Plan, path: str) -> None:
+    """Write a plan to a file. Raises BadInput when it can't be written."""
+    write_json(plan.to_json(), path)
+
+
+def write_json(data: Any, path: str) -> None:
+    """Write ``data`` to a file only its owner may read. Raises BadInput when it can't be written."""
+    target = pathlib.Path(path)
+    try:
+        target.touch(mode=0o600)
+        target.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path} can't be written: {error.strerror}") from None
+
+
+def _built(data: dict[str, Any]) -> Plan:
+    known = {item.name for item in fields(Plan)}
+    if extra := set(data) - known:
+        raise TypeError(f"it has the unknown entries {', '.join(sorted(extra))}")
+    parts: dict[str, Sequence[Any]] = {
+        "stages": [Stage(**stage) for stage in data["stages"]],
+        "lanes": [Lane.from_json(lane) for lane in data["lanes"]],
+        "verdicts": [Verdict(**verdict) for verdict in data["verdicts"]],
+    }
+    return Plan(**{**data, **parts})

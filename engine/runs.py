@@ -1,0 +1,196 @@
+"""Working on a run: execute what is not done, or revert what is; from any point, in any process.
+
+``build`` is the one factory that TaskFlow stores with every lane. It must never move or be renamed.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskflow.patterns import linear_flow
+
+from stackmend.engine import clock, procedures, status
+from stackmend.engine.coordinator import Coordinator, Limits
+from stackmend.engine.journal import Journal
+from stackmend.engine.lanes import LaneRunner, Work, chain
+from stackmend.engine.ownership import LEASE_SECONDS, Lease, whoami
+from stackmend.engine.persistence import LaneBackend
+from stackmend.engine.plan import Lane
+from stackmend.engine.status import LaneStatus
+from stackmend.engine.store import Run, Store
+from stackmend.engine.writer import Writer
+from stackmend.errors import BadInput, LeaseLost, PastNoReturn, PlanRefused
+
+LOG = logging.getLogger(__name__)
+Told = Callable[[LaneStatus], None]
+
+
+def build(procedure: str, version: str, lane: dict[str, Any]) -> linear_flow.Flow:
+    """Rebuild a stored lane's flow. Raises PlanRefused when the procedure is no longer of that version."""
+    found = procedures.of_version(procedure, version)
+    restored = Lane.from_json(lane)
+    return chain(restored.key, found.lane_steps(restored))
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a process brings to a run: the clients its steps ask for, its limits, and its way to be stopped.
+
+    ``told`` hears of every lane that ended; ``stop``, once set, leaves each step where it stands.
+    """
+
+    doors: Mapping[str, Any]
+    cloud: Mapping[str, str]
+    limits: Limits = field(default_factory=Limits)
+    stop: threading.Event = field(default_factory=threading.Event)
+    told: Told = lambda _: None
+    lease_seconds: float = LEASE_SECONDS
+
+
+def execute(store: Store, run_id: str, session: Session, take_over: bool = False) -> str | None:
+    """Execute all that is not done; returns the outcome, None when it was stopped before the end.
+
+    Raises NotApproved, Held (by another process or run), PlanRefused (another cloud or procedure version),
+    BadInput (already ended), LeaseLost, StoreError.
+    """
+    run = store.run(run_id)
+    if run.outcome in (status.DONE, status.ABANDONED, status.REVERTED):
+        raise BadInput(f"run {run_id} has ended: {run.outcome}; `stackmend report {run_id}` tells what it did")
+    reverting = any(lane.state == status.REVERTING for lane in store.lanes(run))
+    return _Working(store, run, session, take_over).go("revert" if reverting else "execute")
+
+
+def revert(store: Store, run_id: str, session: Session, lanes: list[str] | None = None, where_possible: bool = False) -> str | None:
+    """Undo the run's lanes (all of them, or those named); returns the outcome.
+
+    Raises PastNoReturn, and reverts nothing, when one of them has passed its point of no return, unless
+    ``where_possible``: then those are left as they are.
+    """
+    run = store.run(run_id)
+    found = store.lanes(run)
+    chosen = [lane for lane in found if not lanes or lane.key in lanes or lane.title in lanes]
+    if lanes and len(chosen) < len(lanes):
+        raise BadInput(f"run {run_id} has no lane {', '.join(lanes)}: `stackmend show {run_id}` lists them")
+    past = {lane.key: step for lane in chosen if (step := _past_no_return(run.plan.lane(lane.key), lane))}
+    if past and not where_possible:
+        key, step = next(iter(past.items()))
+        raise PastNoReturn(
+            f"{len(past)} of {len(chosen)} lanes can't be taken back: {key} has passed {step}; "
+            f"`stackmend revert {run_id} --where-possible` reverts the others"
+        )
+    wanted = {lane.key for lane in chosen if lane.key not in past and lane.state != status.PENDING}
+    if not wanted:
+        raise BadInput(f"run {run_id} has changed nothing that could be reverted")
+    return _Working(store, run, session, take_over=False).go("revert", wanted)
+
+
+def retry(store: Store, run_id: str, session: Session, lanes: list[str] | None = None) -> str | None:
+    """Execute the failed steps again (of the lanes named, or of all), then what follows them."""
+    run = store.run(run_id)
+    failed = {lane.key for lane in store.lanes(run) if lane.state in (status.FAILED, status.REVERT_FAILED)}
+    wanted = {lane.key for lane in store.lanes(run) if lane.key in failed and (not lanes or {lane.key, lane.title} & set(lanes))}
+    if not wanted:
+        raise BadInput(f"run {run_id} has no failed step to retry{' there' if lanes else ''}: see `stackmend status {run_id}`")
+    return _Working(store, run, session, take_over=False).go("retry", wanted)
+
+
+def skip(store: Store, run_id: str, step: str, session: Session, reason: str) -> None:
+    """Count a step that did not succeed as done, under the operator's name. Raises BadInput."""
+    run = store.run(run_id)
+    for lane in store.lanes(run):
+        for known in lane.steps:
+            if known.name == step:
+                if known.state not in (status.FAILED, status.INTERRUPTED, status.REVERT_FAILED):
+                    raise BadInput(f"step {step} is {known.state}: only a failed or interrupted step can be skipped")
+                _Working(store, run, session, take_over=False).skip(run.plan.lane(lane.key), step, reason)
+                return
+    raise BadInput(f"run {run_id} has no step {step}: `stackmend show {run_id}` lists them")
+
+
+def _past_no_return(lane: Lane, found: LaneStatus) -> str | None:
+    undoable = {step.name: step.undoable or step.reads_only for step in lane.steps}
+    return next((step.name for step in found.steps if step.acted and not undoable[step.name]), None)
+
+
+class _Working:
+    """One process at work on one run."""
+
+    def __init__(self, store: Store, run: Run, session: Session, take_over: bool) -> None:
+        if session.cloud.get("auth_url") != run.plan.cloud.get("auth_url"):
+            raise PlanRefused(
+                f"run {run.id} was planned for the cloud at {run.plan.cloud.get('auth_url')}, and these credentials "
+                f"are for {session.cloud.get('auth_url')}: use the credentials of its own cloud"
+            )
+        procedures.of_version(run.plan.procedure, run.plan.version)
+        self._store, self._run, self._session, self._take_over = store, run, session, take_over
+        self._work = Work(run.id, run.plan.procedure, run.plan.version)
+
+    def go(self, what: str, only: set[str] | None = None) -> str | None:
+        """Do ``what`` (execute, retry, revert) with the lanes that need it; returns the outcome."""
+        with _Owned(self._store, self._run, self._session, self._take_over) as owned:
+            self._store.begin(self._run, what)
+            states = {lane.key: lane.state for lane in self._store.lanes(self._run)}
+            try:
+                self._run_lanes(what, owned, states, only)
+            finally:
+                outcome = self._end(owned)
+        return outcome
+
+    def skip(self, lane: Lane, step: str, reason: str) -> None:
+        """Store that an operator counts a step as done."""
+        with _Owned(self._store, self._run, self._session, self._take_over) as owned:
+            note = {"by": whoami(), "at": clock.now(), "reason": reason}
+            LaneRunner(self._work, lane, owned.backend()).skip(step, note)
+            self._store.note(self._run.id, "skipped", f"{step}: {reason}")
+
+    def _run_lanes(self, what: str, owned: "_Owned", states: dict[str, str], only: set[str] | None) -> None:
+        ended = (status.DONE, status.SKIPPED, status.REVERTED)
+        if what == "revert":
+            chosen = [lane for lane in self._run.plan.lanes if (lane.key in only if only is not None else states[lane.key] == status.REVERTING)]
+        else:
+            chosen = [lane for lane in self._run.plan.lanes if states[lane.key] not in ended]
+            chosen = [lane for lane in chosen if states[lane.key] != status.FAILED or (what == "retry" and lane.key in (only or ()))]
+
+        def work(lane: Lane) -> bool:
+            runner = LaneRunner(self._work, lane, owned.backend())
+            journal = Journal(runner.storage, self._run.id, owned.lease.check, self._session.stop)
+            if what == "retry" and only and lane.key in only:
+                runner.retry()
+            (runner.revert if what == "revert" else runner.execute)(journal, self._session.doors)
+            found = status.lane_status(lane, runner.atoms())
+            self._session.told(found)
+            return found.state in ended
+
+        stages = self._run.plan.stages[::-1] if what == "revert" else self._run.plan.stages
+        Coordinator(stages, self._session.limits, self._session.stop).run(chosen, work)
+
+    def _end(self, owned: "_Owned") -> str | None:
+        owned.writer.close()
+        lanes = status.lane_statuses(self._run.plan, self._store.atoms(self._run.id), alive=False)
+        outcome = status.outcome(lanes, self._run.gates)
+        ended = {lane.key for lane in lanes if lane.state in (status.DONE, status.SKIPPED, status.REVERTED)}
+        unfinished = [target for lane in self._run.plan.lanes if lane.key not in ended for target in lane.locks]
+        self._store.end(self._run, outcome, unfinished)
+        return outcome
+
+
+class _Owned:
+    """The lease on a run and the writer that is fenced by it, for as long as the block lasts."""
+
+    def __init__(self, store: Store, run: Run, session: Session, take_over: bool) -> None:
+        self._store, self._run, self._session, self._take_over = store, run, session, take_over
+
+    def __enter__(self) -> "_Owned":
+        self.lease = Lease.take(self._store.engine, self._run.id, self._take_over, self._session.lease_seconds)
+        self.writer = Writer(self._store.engine, self._run.id, self.lease.epoch)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
+        self.lease.release()
+
+    def backend(self) -> LaneBackend:
+        """TaskFlow's persistence for one lane."""
+        return LaneBackend({"connection": "stackmend"}, engine=self._store.engine, writer=self.writer)

@@ -1,0 +1,176 @@
+"""The task contract: observe, intend, act, confirm; and undo.
+
+TaskFlow executes a task at least once, and tells a resumed one nothing. A step therefore never assumes that
+it runs for the first time:
+
+* ``observe`` asks the cloud whether the effect is there already, under way, or not begun;
+* the intent is made durable (engine.journal) before the effect;
+* ``act`` brings about one effect, once;
+* ``confirm`` waits for evidence: an accepted call is no recovery;
+* ``undo`` restores what ``act`` changed, and refuses where somebody else changed it since.
+
+A step names in the signature of each of these methods what it needs (``cloud``, ``databases``, ``ssh``,
+``polls``): TaskFlow injects it, transiently, so that no client and no secret is ever stored.
+"""
+
+import functools
+import inspect
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from taskflow import task
+
+from stackmend.engine import clock
+from stackmend.engine.journal import Journal, Record
+from stackmend.errors import AnswerLost, ChangedSince, CloudError, HostUnreachable, NeedsHands, PastNoReturn
+
+Evidence = dict[str, Any]
+_OUR_ARGUMENTS = frozenset(["self", "record", "journal", "evidence"])
+
+
+@dataclass(frozen=True)
+class Done:
+    """The effect is there: nothing to do, or nothing more."""
+
+    evidence: Evidence = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """The effect has begun and has not ended: adopt it, and wait."""
+
+
+@dataclass(frozen=True)
+class NotStarted:
+    """Nothing of the effect is to be seen; ``before`` is what an undo will need."""
+
+    before: dict[str, Any] = field(default_factory=dict)
+
+
+Seen = Done | InFlight | NotStarted
+
+
+class Step(task.Task):  # type: ignore[misc]
+    """One effect on one target.
+
+    ``slug`` and ``target`` make the step's name, which is data: a stored run is matched by it, so it must
+    never change. ``when`` says, for the plan, on what condition the effect will be needed.
+    """
+
+    slug: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    undoable: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = False
+    # Seconds after which a call whose answer was lost can no longer arrive.
+    settle: ClassVar[float] = 10.0
+    most_attempts: ClassVar[int] = 3
+
+    def __init__(self, target: str, why: str = "", when: str = "always") -> None:
+        self.target = target
+        self.why = why
+        self.when = when
+        super().__init__(
+            name=f"{self.slug}:{target}",
+            requires=["journal", *_needs(type(self), "observe", "act", "confirm")],
+            revert_requires=["journal", *_needs(type(self), "undo")],
+        )
+
+    # What a step defines.
+
+    def effects(self) -> list[Any]:
+        """The exact calls, statements or commands that ``act`` sends; each has ``text()`` and ``to_json()``."""
+        return []
+
+    def observe(self, record: Record) -> Seen:
+        """Ask the cloud; must not change anything. Raises NeedsHands when the answer is ambiguous."""
+        raise NotImplementedError
+
+    def act(self, record: Record) -> str:
+        """Bring about the effect; returns the service's request id. Raises Refused, AnswerLost."""
+        raise NotImplementedError
+
+    def confirm(self, record: Record, journal: Journal) -> Evidence:
+        """Wait until the cloud proves the effect; returns the proof. Raises NeedsHands at the deadline."""
+        raise NotImplementedError
+
+    def undo(self, record: Record, journal: Journal) -> Evidence:
+        """Restore what was before, and confirm it. Raises ChangedSince."""
+        raise NotImplementedError
+
+    # What the engine calls.
+
+    def execute(self, journal: Journal, **doors: Any) -> dict[str, Any]:
+        """Bring the effect about exactly once; returns the step's result as it is stored."""
+        record = journal.record(self.name) or Record(began=clock.now())
+        evidence, record = self._bring_about(record, journal, doors)
+        # TaskFlow hands a live task the original and a resumed one the JSON: make them the same at once.
+        return json.loads(json.dumps({**_told(record), "ended": clock.now(), "evidence": evidence}))  # type: ignore[no-any-return]
+
+    def revert(self, journal: Journal, result: Any, flow_failures: Any, **doors: Any) -> dict[str, Any]:
+        """Undo the effect where there was, or may have been, one; returns what was restored."""
+        record = journal.record(self.name)
+        if record is None or not record.acted:
+            return {"ended": clock.now(), "restored": False}
+        if not self.undoable:
+            raise PastNoReturn(f"{self.name} can't be taken back: {self.title} has been asked of the cloud")
+        evidence = self._call(self.undo, doors, record=record, journal=journal)
+        return {"ended": clock.now(), "restored": True, "evidence": evidence}
+
+    def update_progress(self, progress: float) -> None:
+        """Nothing: a step's state says as much, and each number would cost a write."""
+
+    def _bring_about(self, record: Record, journal: Journal, doors: dict[str, Any]) -> tuple[Evidence, Record]:
+        while True:
+            journal.check()
+            seen = self._call(self.observe, doors, record=record)
+            if isinstance(seen, Done):
+                return seen.evidence, record
+            if isinstance(seen, InFlight):
+                break
+            if record.may_still_arrive(self.settle):
+                journal.pause(min(0.5, self.settle))
+                continue
+            if record.attempt >= self.most_attempts:
+                raise NeedsHands(
+                    f"{self.name}: sent {record.attempt} times, last as {record.request_id}, and nothing of it is "
+                    "to be seen in the cloud: look at the service's log for that request id, then retry or skip"
+                )
+            record = journal.intend(self.name, record, seen.before)
+            try:
+                answered = self._call(self.act, doors, record=record)
+            except AnswerLost:
+                continue
+            except (CloudError, ChangedSince, HostUnreachable):
+                journal.withdraw(self.name, record)
+                raise
+            record = journal.answered(self.name, record, answered)
+            break
+        return self._call(self.confirm, doors, record=record, journal=journal), record
+
+    def _call(self, method: Any, doors: dict[str, Any], **ours: Any) -> Any:
+        wanted = inspect_arguments(type(self), method.__name__)
+        given = {**doors, **ours}
+        return method(**{name: given[name] for name in wanted})
+
+
+def _told(record: Record) -> dict[str, Any]:
+    return {
+        "began": record.began,
+        "acted": record.acted,
+        "attempts": record.attempt,
+        "request_id": record.request_id,
+        "answered": record.answered,
+    }
+
+
+@functools.cache
+def inspect_arguments(step: type[Step], method: str) -> tuple[str, ...]:
+    """The names that a step's method asks for, without ``self``."""
+    return tuple(name for name in inspect.signature(getattr(step, method)).parameters if name != "self")
+
+
+@functools.cache
+def _needs(step: type[Step], *methods: str) -> tuple[str, ...]:
+    names = {name for method in methods for name in inspect_arguments(step, method)}
+    return tuple(sorted(names - _OUR_ARGUMENTS))

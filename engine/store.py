@@ -1,0 +1,210 @@
+"""The run store: which runs there are, what was approved, what happened to them."""
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from stackmend.engine import clock, locks, status, tables
+from stackmend.engine.database import open_database, reading, writing
+from stackmend.engine.lanes import lane_uuid
+from stackmend.engine.ownership import Owner, living, whoami
+from stackmend.engine.plan import Plan, from_json
+from stackmend.errors import BadInput, NotApproved, UnknownRun
+
+_NAMESPACE = uuid.UUID("0c5e52b1-3f0a-5b52-9f51-6f0b6a1f4c55")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its row tells it, with its plan."""
+
+    id: str
+    key: str
+    plan: Plan
+    created_at: str
+    created_by: str
+    started_at: str | None
+    ended_at: str | None
+    outcome: str | None
+    owner: Owner | None
+    approved: bool
+
+    @property
+    def gates(self) -> frozenset[str]:
+        """The stages that must hold for the rest to begin."""
+        return frozenset(stage.name for stage in self.plan.stages if stage.gate)
+
+
+def run_id_of(plan: Plan, key: str) -> str:
+    """The id of the run for a caller's key: the same incident on the same cloud is the same run."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join([plan.procedure, plan.cloud.get("auth_url", ""), key])))
+
+
+class Store:
+    """The run store behind one database URL."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = open_database(url)
+        self.shown = self.engine.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+    def create(self, plan: Plan, key: str) -> tuple[str, bool]:
+        """Store a run of ``plan``; returns its id and whether it is new. Nothing is started."""
+        run_id = run_id_of(plan, key)
+        with writing(self.engine) as connection:
+            known = connection.execute(sa.select(tables.RUNS.c.id).where(tables.RUNS.c.id == run_id)).first()
+            if known is not None:
+                return run_id, False
+            connection.execute(sa.insert(tables.RUNS), [_run_row(run_id, key, plan)])
+            if plan.lanes:
+                connection.execute(sa.insert(tables.LANES), _lane_rows(run_id, plan))
+            _note(connection, run_id, "planned", plan.digest)
+        return run_id, True
+
+    def find(self, name: str) -> str:
+        """The id of the run named by its id, the beginning of it, its key, or ``last``. Raises UnknownRun."""
+        runs = tables.RUNS.c
+        query = sa.select(runs.id).order_by(runs.created_at.desc()).limit(2)
+        if name != "last":
+            starts = runs.id.startswith(name, autoescape=True) if len(name) >= 4 else sa.false()
+            query = query.where((runs.key == name) | starts)
+        with reading(self.engine) as connection:
+            found = list(connection.execute(query).scalars())
+        if not found:
+            raise UnknownRun(f"there is no run {name} in {self.shown}: `stackmend list` shows them")
+        if len(found) > 1 and name != "last":
+            raise BadInput(f"more than one run is named {name}: write more of its id, `stackmend list` shows them")
+        return str(found[0])
+
+    def run(self, run_id: str) -> Run:
+        """A run with its plan. Raises UnknownRun."""
+        with reading(self.engine) as connection:
+            row = connection.execute(sa.select(tables.RUNS).where(tables.RUNS.c.id == run_id)).first()
+            approved = connection.execute(_approval(run_id)).first()
+        if row is None:
+            raise UnknownRun(f"there is no run {run_id} in {self.shown}: `stackmend list` shows them")
+        plan = from_json(json.loads(row.plan), f"the stored plan of run {run_id}")
+        return Run(
+            row.id,
+            row.key,
+            plan,
+            row.created_at,
+            row.created_by,
+            row.started_at,
+            row.ended_at,
+            row.outcome,
+            living(row.owner, row.lease_until),
+            approved is not None and approved.digest == row.digest,
+        )
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run, newest first, without its plan."""
+        runs, approvals = tables.RUNS.c, tables.APPROVALS.c
+        wanted = [column for column in runs if column.name != "plan"]
+        query = (
+            sa.select(*wanted, approvals.approved_by)
+            .outerjoin(tables.APPROVALS, approvals.run_id == runs.id)
+            .order_by(runs.created_at.desc())
+        )
+        with reading(self.engine) as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def approve(self, run_id: str, reason: str = "") -> None:
+        """Approve the run's plan, durably, under the operator's name."""
+        with writing(self.engine) as connection:
+            digest = connection.execute(sa.select(tables.RUNS.c.digest).where(tables.RUNS.c.id == run_id)).scalar_one()
+            if connection.execute(_approval(run_id)).first() is not None:
+                return
+            row = {"run_id": run_id, "digest": digest, "approved_by": whoami(), "approved_at": clock.now()}
+            connection.execute(sa.insert(tables.APPROVALS), [{**row, "reason": reason}])
+            _note(connection, run_id, "approved", reason)
+
+    def begin(self, run: Run, what: str) -> None:
+        """Note that a process works on the run, and lock its targets. Raises NotApproved, Held."""
+        if not run.approved:
+            raise NotApproved(f"run {run.id} waits for approval: read `stackmend show {run.id}`, then `stackmend approve {run.id}`")
+        with writing(self.engine) as connection:
+            locks.acquire(connection, run.id, list(run.plan.targets()))
+            values: dict[str, Any] = {"outcome": None, "ended_at": None}
+            if run.started_at is None:
+                values["started_at"] = clock.now()
+            connection.execute(sa.update(tables.RUNS).where(tables.RUNS.c.id == run.id).values(values))
+            _note(connection, run.id, what, None)
+
+    def end(self, run: Run, outcome: str | None, unfinished: Sequence[str]) -> None:
+        """Note how the run ended, and give back every target but the ``unfinished``."""
+        with writing(self.engine) as connection:
+            held = set(locks.held_by(connection, run.id))
+            locks.release(connection, run.id, held - set(unfinished))
+            if outcome is not None:
+                values = {"outcome": outcome, "ended_at": clock.now()}
+                connection.execute(sa.update(tables.RUNS).where(tables.RUNS.c.id == run.id).values(values))
+            _note(connection, run.id, outcome or "interrupted", None)
+
+    def note(self, run_id: str, what: str, detail: str | None = None) -> None:
+        """Add to what happened to a run."""
+        with writing(self.engine) as connection:
+            _note(connection, run_id, what, detail)
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        """What happened to a run, in order."""
+        query = sa.select(tables.EVENTS).where(tables.EVENTS.c.run_id == run_id).order_by(tables.EVENTS.c.id)
+        with reading(self.engine) as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def atoms(self, run_id: str) -> dict[str, list[Mapping[str, Any]]]:
+        """The stored atoms of a run's lanes, by lane key."""
+        lanes, atoms = tables.LANES.c, tables.ATOMS.c
+        query = (
+            sa.select(lanes.key.label("lane"), atoms)
+            .join(tables.ATOMS, atoms.parent_uuid == lanes.flow_uuid)
+            .where(lanes.run_id == run_id)
+        )
+        found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        with reading(self.engine) as connection:
+            for row in connection.execute(query):
+                found[row.lane].append(row._mapping)
+        return found
+
+    def lanes(self, run: Run) -> list[status.LaneStatus]:
+        """The status of each lane of a run."""
+        return status.lane_statuses(run.plan, self.atoms(run.id), alive=run.owner is not None)
+
+
+def _run_row(run_id: str, key: str, plan: Plan) -> dict[str, Any]:
+    return {
+        "id": run_id,
+        "key": key,
+        "procedure": plan.procedure,
+        "version": plan.version,
+        "cloud": plan.cloud.get("auth_url", ""),
+        "digest": plan.digest,
+        "plan": json.dumps(plan.to_json(), ensure_ascii=False),
+        "created_at": clock.now(),
+        "created_by": whoami(),
+        "epoch": 0,
+    }
+
+
+def _lane_rows(run_id: str, plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {"run_id": run_id, "key": lane.key, "position": position, "flow_uuid": lane_uuid(run_id, lane.key)}
+        for position, lane in enumerate(plan.lanes)
+    ]
+
+
+def _approval(run_id: str) -> sa.Select[Any]:
+    return sa.select(tables.APPROVALS).where(tables.APPROVALS.c.run_id == run_id)
+
+
+def _note(connection: sa.Connection, run_id: str, what: str, detail: str | None) -> None:
+    row = {"run_id": run_id, "at": clock.now(), "who": whoami(), "what": what, "detail": detail}
+    connection.execute(sa.insert(tables.EVENTS), [row])

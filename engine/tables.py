@@ -1,0 +1,81 @@
+"""The tables of the run store: TaskFlow's own three, and what a run needs beside them.
+
+TaskFlow's tables are built once for the process: building them for each connection, as the stock
+backend does, defeats SQLAlchemy's statement cache and costs most of its time.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
+
+METADATA = sa.MetaData()
+TASKFLOW = taskflow_tables.fetch(METADATA)
+LOGBOOKS = TASKFLOW.logbooks
+FLOWS = TASKFLOW.flowdetails
+ATOMS = TASKFLOW.atomdetails
+sa.Index("stackmend_atoms_by_flow", ATOMS.c.parent_uuid)
+sa.Index("stackmend_flows_by_book", FLOWS.c.parent_uuid)
+
+# LONGTEXT on MySQL: a plan of thousands of servers is megabytes.
+_LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+RUNS = sa.Table(
+    "stackmend_runs",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("procedure", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("cloud", sa.String(255), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("plan", _LONG, nullable=False),
+    sa.Column("created_at", sa.String(32), nullable=False),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    sa.Column("started_at", sa.String(32)),
+    sa.Column("ended_at", sa.String(32)),
+    # How the run ended (engine.status.Outcome), NULL while it has not.
+    sa.Column("outcome", sa.String(32)),
+    sa.Column("epoch", sa.Integer, nullable=False, default=0),
+    sa.Column("owner", sa.Text),
+    sa.Column("lease_until", sa.Float),
+)
+
+LANES = sa.Table(
+    "stackmend_lanes",
+    METADATA,
+    sa.Column("run_id", sa.String(36), sa.ForeignKey("stackmend_runs.id"), primary_key=True),
+    sa.Column("key", sa.String(160), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    # uuid of the lane's logbook and of the one flow in it; the rows come with the lane's admission.
+    sa.Column("flow_uuid", sa.String(36), nullable=False),
+)
+
+LOCKS = sa.Table(
+    "stackmend_locks",
+    METADATA,
+    sa.Column("target", sa.String(255), primary_key=True),
+    sa.Column("run_id", sa.String(36), sa.ForeignKey("stackmend_runs.id"), nullable=False, index=True),
+    sa.Column("since", sa.String(32), nullable=False),
+)
+
+APPROVALS = sa.Table(
+    "stackmend_approvals",
+    METADATA,
+    sa.Column("run_id", sa.String(36), sa.ForeignKey("stackmend_runs.id"), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("approved_by", sa.String(255), nullable=False),
+    sa.Column("approved_at", sa.String(32), nullable=False),
+    sa.Column("reason", sa.Text),
+)
+
+# What an operator did to a run, in order: started, resumed, took over, skipped, abandoned, ...
+EVENTS = sa.Table(
+    "stackmend_events",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("run_id", sa.String(36), sa.ForeignKey("stackmend_runs.id"), nullable=False, index=True),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("who", sa.String(255), nullable=False),
+    sa.Column("what", sa.String(64), nullable=False),
+    sa.Column("detail", sa.Text),
+)

@@ -1,0 +1,113 @@
+"""One writer for all lanes of a process: group commit, fenced by the run's epoch.
+
+Hundreds of lanes save small rows at once, and each save must be on disk before the lane goes on. One fsync
+for each would bind the whole recovery to the disk, so a single thread gathers what is waiting into one
+transaction. The same transaction reads the run's epoch under lock: a process that has lost its run
+(paused, partitioned, taken over) commits nothing more.
+"""
+
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from stackmend.engine import tables
+from stackmend.engine.database import writing
+from stackmend.errors import LeaseLost, StackmendError
+
+# More rows than this in one transaction buys nothing, and holds other processes' reads up.
+_MOST_AT_ONCE = 256
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Write:
+    statements: tuple[tuple[sa.Executable, Parameters], ...]
+    done: "Future[None]" = field(default_factory=Future)
+
+
+class Writer:
+    """Writes rows of one run, in the order they are handed in, as long as ``epoch`` is the run's.
+
+    ``write`` returns when the rows are durable; ``write_later`` returns at once, and the rows become durable
+    no later than those of the next ``write``. After a failure every later call raises it again: a lane must
+    never go on past a row that was not saved.
+    """
+
+    def __init__(self, engine: sa.Engine, run_id: str, epoch: int) -> None:
+        self._engine = engine
+        self._run_id = run_id
+        self._epoch = epoch
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._failure: StackmendError | None = None
+        self._thread = threading.Thread(target=self._serve, name="stackmend-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, *statements: tuple[sa.Executable, Parameters]) -> None:
+        """Save, and return once it is on disk. Raises LeaseLost, or StoreError when the database failed."""
+        self._put(statements).done.result()
+
+    def write_later(self, *statements: tuple[sa.Executable, Parameters]) -> None:
+        """Save soon; only for rows whose loss in a crash changes nothing."""
+        self._put(statements)
+
+    def close(self) -> None:
+        """Write what is waiting and end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, statements: tuple[tuple[sa.Executable, Parameters], ...]) -> _Write:
+        if self._failure is not None:
+            raise self._failure
+        write = _Write(statements)
+        self._queue.put(write)
+        return write
+
+    def _serve(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, ending = [first], False
+            while len(batch) < _MOST_AT_ONCE and not ending:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    ending = True
+                else:
+                    batch.append(following)
+            self._commit(batch)
+            if ending:
+                return
+
+    def _commit(self, batch: list[_Write]) -> None:
+        try:
+            if self._failure is not None:
+                raise self._failure
+            with writing(self._engine) as connection:
+                self._check_epoch(connection)
+                for write in batch:
+                    for statement, parameters in write.statements:
+                        connection.execute(statement, parameters)
+        except StackmendError as error:
+            self._failure = error
+            for write in batch:
+                write.done.set_exception(error)
+        else:
+            for write in batch:
+                write.done.set_result(None)
+
+    def _check_epoch(self, connection: sa.Connection) -> None:
+        epoch = connection.execute(_EPOCH, {"run": self._run_id}).scalar()
+        if epoch != self._epoch:
+            raise LeaseLost(
+                f"run {self._run_id} was taken over by another process while this one was away: "
+                "this one has stopped and changes nothing more"
+            )
+
+
+_EPOCH = sa.select(tables.RUNS.c.epoch).where(tables.RUNS.c.id == sa.bindparam("run")).with_for_update()

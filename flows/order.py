@@ -1,0 +1,64 @@
+"""In which order servers come back: what each one says it comes after, and what they share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+
+from stackmend.errors import BadInput
+
+AFTER = "stackmend:after"
+PRIORITY = "stackmend:priority"
+DEFAULT_PRIORITY = 100
+
+Server = Mapping[str, Any]
+
+
+def dependencies(servers: Sequence[Server], groups: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """For each server the ids it comes after, and notes on names that mean nothing here.
+
+    Metadata ``stackmend:after`` holds names or ids of servers, or ``group:NAME`` of a server group, parted
+    by commas. Raises BadInput naming the servers of a circle.
+    """
+    ids = {name: server["id"] for server in servers for name in (server["name"], server["id"])}
+    graph = nx.DiGraph()
+    graph.add_nodes_from(server["id"] for server in servers)
+    notes = []
+    for server in servers:
+        for name in _names(server["metadata"].get(AFTER)):
+            members = groups.get(name.removeprefix("group:"), []) if name.startswith("group:") else [ids.get(name, "")]
+            known = [member for member in members if member in graph and member != server["id"]]
+            graph.add_edges_from((member, server["id"]) for member in known)
+            if not known:
+                notes.append(f"{server['name']} comes after {name}, which this plan does not recover: not waited for")
+    _refuse_circles(graph, {server["id"]: server["name"] for server in servers})
+    return {node: sorted(graph.predecessors(node)) for node in graph}, notes
+
+
+def priority(server: Server) -> int:
+    """The server's priority: 1 before 2; 100 where nothing, or no number, is said."""
+    try:
+        return int(server["metadata"].get(PRIORITY, DEFAULT_PRIORITY))
+    except ValueError:
+        return DEFAULT_PRIORITY
+
+
+def longest_chain(after: Mapping[str, Sequence[str]]) -> int:
+    """How many servers must come back one after the other, at the most."""
+    graph = nx.DiGraph([(earlier, later) for later, earlier_ones in after.items() for earlier in earlier_ones])
+    return len(nx.dag_longest_path(graph)) if graph else 1
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _refuse_circles(graph: nx.DiGraph, names: Mapping[str, str]) -> None:
+    try:
+        circle = nx.find_cycle(graph)
+    except nx.NetworkXNoCycle:
+        return
+    chain = " -> ".join([names[edge[0]] for edge in circle] + [names[circle[0][0]]])
+    raise BadInput(
+        f"these servers wait for one another in a circle: {chain}; change {AFTER} on one of them, or --exclude one"
+    )

@@ -1,0 +1,129 @@
+"""What a power loss did to one server's disks, and what puts it right: decided from the capture alone.
+
+Seen on a real cloud (doc/observed.md says more): after a clean power return nova and cinder agree, and a hard
+reboot is all. A volume's status alone is put right through the API. A disk whose attachment cinder has lost
+is dropped by nova at the next reboot: a data disk is attached again after it; a root disk, or a disk of a
+server that stays stopped, must get its attachment back before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Disk = Mapping[str, Any]
+# Somebody else is at work on these volumes, or was: not ours to touch.
+OTHERS_WORK = frozenset(
+    ["error_deleting", "deleting", "backing-up", "restoring-backup", "uploading", "retyping", "extending"]
+    + ["migrating", "awaiting-transfer", "error_extending", "error_restoring", "creating", "downloading"]
+)
+KEEP, RESET, RESTORE, REATTACH, LEAVE, LOST = "keep", "reset", "restore", "reattach", "leave", "lost"
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What will be done about one disk, and why."""
+
+    disk: dict[str, Any]
+    action: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One server: its verdict, and the repairs of its disks."""
+
+    verdict: str
+    why: str
+    reboot: bool = False
+    clear_task: bool = False
+    repairs: list[Repair] = field(default_factory=list)
+
+
+# Nova refuses a hard reboot in any other task state, or accepts it twice.
+_REBOOTABLE_TASKS = frozenset(
+    [None, "rebooting", "reboot_pending", "reboot_started", "rebooting_hard"]
+    + ["suspending", "resuming", "pausing", "unpausing"]
+)
+_LIVE_TASKS = frozenset(["migrating", "rebuilding", "deleting", "spawning", "scheduling", "networking"])
+
+
+def judge(then: Mapping[str, Any], now: Mapping[str, Any] | None, legacy: bool, can_clear: bool = True) -> Judgement:
+    """The verdict for a server that was ``then`` and is ``now`` (None: it no longer exists)."""
+    if now is None:
+        return Judgement("nothing-to-do", "it was deleted after the capture")
+    if then["vm_state"] == "stopped":
+        repairs = [_repair(disk, now, reboots=False, legacy=legacy) for disk in then["disks"]]
+        return _with_disks("it was stopped and stays stopped", repairs, reboot=False)
+    if then["vm_state"] not in ("active", "paused", "error"):
+        return Judgement("nothing-to-do", f"it was {then['vm_state']}, which a reboot would not restore: left as it is")
+    if now["vm_state"] not in ("active", "stopped", "paused", "error"):
+        return Judgement("impossible", f"it is {now['vm_state']} now: nova reboots no such server")
+    if now["task_state"] in _LIVE_TASKS:
+        return Judgement("impossible", f"nova is {now['task_state']} it: wait for that to end, then plan again")
+    repairs = [_repair(disk, now, reboots=True, legacy=legacy) for disk in then["disks"]]
+    stuck = now["task_state"] not in _REBOOTABLE_TASKS
+    return _with_disks("it was running: one hard reboot", repairs, reboot=True, clear_task=stuck)
+
+
+def _with_disks(why: str, repairs: list[Repair], reboot: bool, clear_task: bool = False) -> Judgement:
+    lost = next((repair for repair in repairs if repair.action == LOST), None)
+    if lost is not None:
+        return Judgement("impossible", lost.why, repairs=repairs)
+    at_work = [repair for repair in repairs if repair.action not in (KEEP, LEAVE)]
+    if not reboot and not at_work:
+        return Judgement("nothing-to-do", why, repairs=repairs)
+    return Judgement("ready", why, reboot, clear_task, repairs)
+
+
+def _repair(disk: Disk, now: Mapping[str, Any], reboots: bool, legacy: bool) -> Repair:
+    """What one captured disk needs, given the server as it is now."""
+    current = next((item for item in now["disks"] if item["volume_id"] == disk["volume_id"]), None)
+    merged = {**disk, **_current(disk, current)}
+    action, why = _decide(merged, reboots, legacy)
+    return Repair(merged, action, why)
+
+
+def _current(disk: Disk, current: Disk | None) -> dict[str, Any]:
+    """Where the disk stands now; what it was (device, tag, flag) stays as captured."""
+    moving = ["at_nova", "at_cinder", "nova_attachment", "cinder_attachment", "status", "attach_status", "restorable", "others", "legacy_row"]
+    if current is not None:
+        return {name: current[name] for name in moving}
+    return {"at_nova": False, "at_cinder": False}
+
+
+def _decide(disk: Disk, reboots: bool, legacy: bool) -> tuple[str, str]:
+    status = disk["status"]
+    if legacy:
+        return _decide_legacy(disk, reboots)
+    if disk["at_nova"] and disk["at_cinder"]:
+        if status in OTHERS_WORK:
+            return LEAVE, f"its status is {status}: another operation's, not touched"
+        if status != "in-use" or disk["attach_status"] not in (None, "attached"):
+            said = f"{status}/{disk['attach_status']}" if disk["attach_status"] else status
+            return RESET, f"its attachment is intact, and its status says {said}"
+        return KEEP, "nova and cinder agree: the reboot plugs it again"
+    if disk["others"] and not disk["multiattach"]:
+        return (LOST if disk["root"] else LEAVE), f"it hangs on server {disk['others'][0]} now"
+    if disk["at_nova"]:
+        if not disk["root"] and reboots:
+            return REATTACH, "cinder lost its attachment: nova drops the disk at the reboot, then it is attached again"
+        what = "its root disk" if disk["root"] else "a disk of a stopped server"
+        if disk["restorable"]:
+            return RESTORE, f"cinder deleted the attachment of {what}: brought back before nova can drop the disk"
+        return LOST, (
+            f"cinder has no attachment for {what} {disk['volume_id']}, and a reboot would delete nova's mapping: "
+            "give stackmend cinder's database (--sql cinder=URL), or restore the attachment by hand"
+        )
+    if disk["root"]:
+        return LOST, f"nova has no mapping of its root disk {disk['volume_id']}: restore nova's block device mapping first"
+    if not reboots:
+        return LEAVE, "nova has no mapping of it, and the server stays stopped: attach it when it is started"
+    return REATTACH, "nova lost its mapping: attached again after the reboot"
+
+
+def _decide_legacy(disk: Disk, reboots: bool) -> tuple[str, str]:
+    if disk["status"] in OTHERS_WORK:
+        return LEAVE, f"its status is {disk['status']}: not touched"
+    if disk["root"] or not reboots or not disk["legacy_row"]:
+        return KEEP, "a root disk, or a disk of a stopped server, is never reset"
+    return REATTACH, "schema before volume_attachment: reset as the guide says, attached again after the reboot"

@@ -1,0 +1,230 @@
+"""The capture: what hangs where, read before anything changes. It reads only.
+
+Nova's side (block devices) and cinder's side (attachments) are recorded apart, because after a power loss
+they may disagree. The databases, where they may be read, say more than the APIs: a volume's attach status,
+the boot index, attachments that were deleted.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.clients import reads
+from stackmend.clients.cloud import Cloud
+from stackmend.engine import clock
+from stackmend.errors import BadInput
+from stackmend.tasks.effects import Databases
+from stackmend.tasks.servers import state_of
+
+Row = dict[str, Any]
+FORMAT = 1
+_READERS = 16
+_BDM_COLUMNS = ["instance_uuid", "volume_id", "device_name", "boot_index", "delete_on_termination"]
+_BDM_MODERN = ["attachment_id", "uuid", "tag"]
+_LEGACY_COLUMNS = ["mountpoint", "status", "attach_status", "instance_uuid", "instance_id"]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which servers: all, or those named (id or name), on hosts, of projects; less those excluded."""
+
+    servers: list[str]
+    hosts: list[str]
+    projects: list[str]
+    exclude: list[str]
+
+    def covers(self, row: Row) -> bool:
+        """Whether the server is to be captured."""
+        names = {row["id"], row["name"]}
+        if names & set(self.exclude):
+            return False
+        if self.servers and not names & set(self.servers):
+            return False
+        if self.hosts and row.get("OS-EXT-SRV-ATTR:host") not in self.hosts:
+            return False
+        return not self.projects or row["tenant_id"] in self.projects
+
+
+def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
+    """Record every server in scope with its disks, ports and states.
+
+    Raises BadInput for a server, host or project that does not exist, and for an empty capture.
+    """
+    found = list(reads.servers(cloud))
+    scope = _resolved(cloud, scope, found)
+    chosen = [row for row in found if scope.covers(row)]
+    if not chosen:
+        raise BadInput(
+            f"the capture is empty: none of the cloud's {len(found)} servers is in scope; "
+            "is this the right cloud, with an administrator's rights?"
+        )
+    volumes = {row["id"]: row for row in reads.volumes(cloud)}
+    modes = {row["id"]: row for row in reads.attachments(cloud)} if not _is_legacy(databases) else {}
+    ports = _by(reads.ports(cloud), "device_id")
+    rows = _Rows(databases, chosen, volumes)
+    listed = _block_devices(cloud, chosen, rows)
+    servers = [_server(row, listed[row["id"]], ports.get(row["id"], []), volumes, modes, rows) for row in chosen]
+    return {
+        "format": FORMAT,
+        "taken_at": clock.now(),
+        "source": "api and sql" if databases else "api",
+        "databases": sorted(databases),
+        "legacy": _is_legacy(databases),
+        "groups": {row["name"]: row["members"] for row in reads.server_groups(cloud)},
+        "servers": servers,
+    }
+
+
+def _server(row: Row, devices: list[Row], ports: list[Row], volumes: Mapping[str, Row], modes: Mapping[str, Row], rows: "_Rows") -> Row:
+    at_cinder = {volume["id"]: item for volume in volumes.values() for item in volume["attachments"] if item["server_id"] == row["id"]}
+    at_nova = {device["volume_id"]: device for device in devices}
+    disks = [
+        _disk(volume, at_nova.get(volume), at_cinder.get(volume), volumes.get(volume), modes, rows, row)
+        for volume in sorted(at_nova.keys() | at_cinder.keys())
+    ]
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "project": row["tenant_id"],
+        **state_of(row),
+        "status": row["status"],
+        "locked": bool(row.get("locked")),
+        "metadata": row["metadata"],
+        "image": (row.get("image") or {}).get("id") if row.get("image") else None,
+        "root_device": row.get("OS-EXT-SRV-ATTR:root_device_name"),
+        "addresses": [item["addr"] for items in row["addresses"].values() for item in items],
+        "disks": disks,
+        "ports": [_port(port) for port in ports],
+    }
+
+
+def _disk(volume: str, device: Row | None, attachment: Row | None, row: Row | None, modes: Mapping[str, Row], rows: "_Rows", server: Row) -> Row:
+    """One volume on one server, as nova and as cinder know it."""
+    device, attachment, row = device or {}, attachment or {}, row or {}
+    mode = modes.get(str(attachment.get("attachment_id")), {})
+    path = device.get("device") or attachment.get("device")
+    root = device["boot_index"] == 0 if device.get("boot_index") is not None else path == server.get("OS-EXT-SRV-ATTR:root_device_name")
+    info = mode.get("connection_info")
+    return {
+        "volume_id": volume,
+        "device": path,
+        "root": root,
+        "boot_index": device.get("boot_index"),
+        "tag": device.get("tag"),
+        "delete_on_termination": bool(device.get("delete_on_termination")),
+        "bdm_uuid": device.get("bdm_uuid"),
+        "nova_attachment": device.get("attachment_id"),
+        "at_nova": bool(device),
+        "cinder_attachment": attachment.get("attachment_id"),
+        "at_cinder": bool(attachment),
+        "attached_host": attachment.get("host_name"),
+        "mode": mode.get("attach_mode"),
+        "connection_digest": hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest() if info else None,
+        "status": row.get("status", "deleted"),
+        "attach_status": rows.attach_status(volume),
+        "multiattach": bool(row.get("multiattach")),
+        "encrypted": bool(row.get("encrypted")),
+        "others": [item["server_id"] for item in row.get("attachments", []) if item["server_id"] != server["id"]],
+        "restorable": rows.restorable(device.get("attachment_id")),
+        "legacy_row": rows.legacy_row(volume),
+    }
+
+
+def _port(row: Row) -> Row:
+    return {
+        "id": row["id"],
+        "status": row["status"],
+        "host": row.get("binding:host_id"),
+        "vif_type": row.get("binding:vif_type"),
+        "addresses": [item["ip_address"] for item in row["fixed_ips"]],
+    }
+
+
+class _Rows:
+    """What only the databases tell; empty answers where they may not be read."""
+
+    def __init__(self, databases: Databases, servers: list[Row], volumes: Mapping[str, Row]) -> None:
+        self._databases = databases
+        self._servers = [row["id"] for row in servers]
+        self._volumes: dict[str, Row] = {}
+        self._deleted: set[str] = set()
+        if "cinder" in databases:
+            cinder = databases["cinder"]
+            wanted = [name for name in _LEGACY_COLUMNS if cinder.has("volumes", name)]
+            self._volumes = {row["id"]: row for row in cinder.rows("volumes", {"id": list(volumes)}, ["id", *wanted])}
+            if not _is_legacy(databases):
+                gone = cinder.rows("volume_attachment", {"instance_uuid": self._servers, "deleted": 1}, ["id"])
+                self._deleted = {row["id"] for row in gone}
+
+    def attach_status(self, volume: str) -> str | None:
+        """The volume row's own summary, which no API shows."""
+        return self._volumes.get(volume, {}).get("attach_status")
+
+    def restorable(self, attachment: str | None) -> bool:
+        """Whether cinder still has the row of an attachment that it counts as deleted."""
+        return attachment in self._deleted
+
+    def legacy_row(self, volume: str) -> Row | None:
+        """The row's attachment columns, on a schema that has them."""
+        if not _is_legacy(self._databases):
+            return None
+        row = self._volumes.get(volume)
+        return {name: value for name, value in row.items() if name != "id"} if row else None
+
+    def block_devices(self) -> dict[str, list[Row]] | None:
+        """Nova's block devices by server, in one query; None without nova's database."""
+        if "nova" not in self._databases:
+            return None
+        nova = self._databases["nova"]
+        columns = _BDM_COLUMNS + [name for name in _BDM_MODERN if nova.has("block_device_mapping", name)]
+        rows = nova.rows("block_device_mapping", {"instance_uuid": self._servers, "deleted": 0}, columns)
+        found = [
+            {**row, "device": row["device_name"], "bdm_uuid": row.get("uuid")} for row in rows if row["volume_id"]
+        ]
+        return _by(found, "instance_uuid")
+
+
+def _block_devices(cloud: Cloud, servers: list[Row], rows: _Rows) -> dict[str, list[Row]]:
+    """Nova's block devices by server: from its database, else one call for each server that has volumes."""
+    known = rows.block_devices()
+    if known is not None:
+        return {row["id"]: known.get(row["id"], []) for row in servers}
+    with_volumes = [row["id"] for row in servers if row.get("os-extended-volumes:volumes_attached")]
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = dict(zip(with_volumes, pool.map(lambda server: reads.server_attachments(cloud, server), with_volumes), strict=True))
+    return {
+        row["id"]: [{**item, "volume_id": item["volumeId"]} for item in found.get(row["id"], [])] for row in servers
+    }
+
+
+def _resolved(cloud: Cloud, scope: Scope, found: list[Row]) -> Scope:
+    """The scope with project names turned into ids. Raises BadInput for what does not exist."""
+    names = {name for row in found for name in (row["id"], row["name"])}
+    hosts = {row.get("OS-EXT-SRV-ATTR:host") for row in found}
+    for server in [*scope.servers, *scope.exclude]:
+        if server not in names:
+            raise BadInput(f"there is no server {server} in this cloud: `openstack server list --all-projects` shows them")
+    for host in scope.hosts:
+        if host not in hosts and host not in {row["host"] for row in reads.compute_services(cloud, binary="nova-compute")}:
+            raise BadInput(f"there is no compute host {host} in this cloud: `openstack compute service list` shows them")
+    if not scope.projects:
+        return scope
+    known = {name: row["id"] for row in reads.projects(cloud) for name in (row["id"], row["name"])}
+    for project in scope.projects:
+        if project not in known:
+            raise BadInput(f"there is no project {project} in this cloud: `openstack project list` shows them")
+    return Scope(scope.servers, scope.hosts, [known[project] for project in scope.projects], scope.exclude)
+
+
+def _is_legacy(databases: Databases) -> bool:
+    return "cinder" in databases and databases["cinder"].has("volumes", "mountpoint")
+
+
+def _by(rows: Any, column: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[column], []).append(row)
+    return found

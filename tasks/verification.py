@@ -1,0 +1,114 @@
+"""Evidence that a server is back: at nova, at cinder, at neutron."""
+
+import time
+from typing import Any
+
+from stackmend.clients.polls import Polls
+from stackmend.engine.journal import Journal, Record
+from stackmend.engine.step import Done, Evidence, InFlight, Seen, Step
+from stackmend.errors import NeedsHands
+from stackmend.tasks.servers import RUNNING, present, state_of
+
+Row = dict[str, Any]
+
+
+class VerifyServer(Step):
+    """The server is as it was captured: state, power, its volumes at both services, its ports bound and up.
+
+    ``wanted`` is its captured record: vm_state, disks (volume ids), ports (ids). Undo: nothing to undo, it
+    only reads.
+    """
+
+    slug = "server.verify"
+    title = "prove it: state and power, volumes at nova and cinder, ports"
+    reads_only = True
+
+    def __init__(self, server: str, wanted: dict[str, Any], seconds: float) -> None:
+        super().__init__(server)
+        self.wanted = wanted
+        self.seconds = seconds
+
+    def observe(self, record: Record) -> Seen:
+        """Nothing to begin: look until it holds."""
+        return InFlight()
+
+    def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
+        """Everything holds before the deadline. Raises NeedsHands naming the first thing that doesn't."""
+        deadline = time.monotonic() + self.seconds
+        evidence = self._wait(polls.servers, self.target, self._server_wrong, deadline, journal)
+        volumes = [
+            self._wait(polls.volumes, volume, self._volume_wrong, deadline, journal) for volume in self.wanted["volumes"]
+        ]
+        ports = [self._wait(polls.ports, port, self._port_wrong, deadline, journal) for port in self.wanted["ports"]]
+        return {"server": evidence, "volumes": volumes, "ports": ports}
+
+    def _wait(self, poll: Any, key: str, wrong: Any, deadline: float, journal: Journal) -> Evidence:
+        seen: list[str] = []
+
+        def right(row: Row | None) -> Evidence | None:
+            found, why = wrong(row)
+            seen[:] = [why]
+            return None if why else found
+
+        try:
+            return poll.wait(key, right, max(1.0, deadline - time.monotonic()), journal.check)  # type: ignore[no-any-return]
+        except NeedsHands as late:
+            raise NeedsHands(f"server {self.target} is not recovered: {seen[0] if seen else late}") from late
+
+    def _server_wrong(self, row: Row | None) -> tuple[Evidence, str]:
+        row = present(row, self.target)
+        found = state_of(row)
+        listed = {item["id"] for item in row.get("os-extended-volumes:volumes_attached") or []}
+        missing = set(self.wanted["volumes"]) - listed
+        if found["task_state"] is not None or found["vm_state"] != self.wanted["vm_state"]:
+            return found, f"it is {found['vm_state']} (task {found['task_state']}), not {self.wanted['vm_state']}"
+        if found["vm_state"] == "active" and found["power_state"] != RUNNING:
+            return found, f"its power state is {found['power_state']}, not running"
+        if missing:
+            return found, f"nova lists no volume {', '.join(sorted(missing))} on it"
+        return found, ""
+
+    def _volume_wrong(self, row: Row | None) -> tuple[Evidence, str]:
+        if row is None:
+            return {}, "one of its volumes no longer exists"
+        mine = [item for item in row["attachments"] if item["server_id"] == self.target]
+        found = {"id": row["id"], "status": row["status"], "attachment_id": mine[0].get("attachment_id") if mine else None}
+        if not mine:
+            return found, f"cinder has no attachment of volume {row['id']} to it (status {row['status']})"
+        # A volume in another's hands (backup, retype, deletion) keeps the status that the plan left it in.
+        if row["status"] != self.wanted["volumes"][row["id"]]:
+            return found, f"volume {row['id']} is {row['status']}, not {self.wanted['volumes'][row['id']]}"
+        return found, ""
+
+    def _port_wrong(self, row: Row | None) -> tuple[Evidence, str]:
+        if row is None:
+            return {}, "one of its ports no longer exists"
+        found = {"id": row["id"], "status": row["status"], "host": row.get("binding:host_id")}
+        if row.get("binding:vif_type") in ("binding_failed", "unbound"):
+            return found, f"port {row['id']} is not bound ({row['binding:vif_type']}) on {found['host']}"
+        if row["status"] != "ACTIVE" and self.wanted["vm_state"] == "active" and self.wanted["ports"][row["id"]] == "ACTIVE":
+            return found, f"port {row['id']} is {row['status']} on {found['host']}: is the L2 agent there alive?"
+        return found, ""
+
+
+class Leftovers(Step):
+    """What the recovery left behind, as a list: nothing is changed. Undo: nothing to undo."""
+
+    slug = "cloud.leftovers"
+    title = "look for leftovers: attachments and states that agree with nobody"
+    reads_only = True
+
+    def __init__(self, cloud_name: str, servers: dict[str, list[str]]) -> None:
+        super().__init__(cloud_name)
+        self.servers = servers
+
+    def observe(self, record: Record, polls: Polls) -> Seen:
+        """Compare nova's and cinder's lists for every server of the plan."""
+        found: list[str] = []
+        for server, volumes in self.servers.items():
+            row = polls.servers.look(server)
+            listed = {item["id"] for item in (row or {}).get("os-extended-volumes:volumes_attached") or []}
+            found += [f"nova lists volume {volume} on server {server}; the capture does not" for volume in listed - set(volumes)]
+            if row and row.get("OS-EXT-STS:task_state"):
+                found.append(f"server {server} still has task {row['OS-EXT-STS:task_state']}")
+        return Done({"servers": len(self.servers), "leftovers": found})

@@ -1,0 +1,230 @@
+"""Volumes: a status that disagrees with its attachment, and an attachment that is gone."""
+
+from typing import Any
+
+from stackmend.clients.cloud import ApiCall, Cloud
+from stackmend.clients.database import RowChange
+from stackmend.clients.polls import Polls
+from stackmend.engine.journal import Journal, Record
+from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen
+from stackmend.errors import ChangedSince, NeedsHands
+from stackmend.tasks.effects import ApiStep, Databases, RowStep
+
+Row = dict[str, Any]
+# Seconds for cinder to show what it was told.
+SHOWN_WITHIN = 60.0
+
+
+class ResetStatus(ApiStep):
+    """Make a volume's status agree with its attachments (block storage API: os-reset_status).
+
+    Status and attach status always go together: "in-use" is refused by cinder without an attachment, which
+    is the one guard there is. Undo: the status as it was; the attach status as it was too, by SQL, because
+    "detached" through the API would delete the attachment.
+    """
+
+    slug = "volume.reset-status"
+    title = "make the volume's status agree with its attachments"
+
+    def __init__(self, volume: str, status: str, attach_status: str, was: dict[str, Any], why: str = "") -> None:
+        super().__init__(volume, why)
+        self.status = status
+        self.attach_status = attach_status
+        self.was = was
+
+    def call(self) -> ApiCall:
+        """Both of the row's summaries at once."""
+        body = {"os-reset_status": {"status": self.status, "attach_status": self.attach_status}}
+        return ApiCall("block-storage", "POST", f"/volumes/{self.target}/action", body)
+
+    def observe(self, record: Record, polls: Polls, databases: Databases) -> Seen:
+        """Done when the volume says so (and its row, where we can read it)."""
+        found = self._found(polls, databases)
+        if found == self._wanted(found):
+            return Done(found)
+        if not record.acted and found["status"] != self.was["status"]:
+            raise NeedsHands(
+                f"volume {self.target} was {self.was['status']} when the plan was made and is {found['status']} now: "
+                "make a new plan"
+            )
+        return NotStarted(found)
+
+    def confirm(self, record: Record, journal: Journal, polls: Polls, databases: Databases) -> Evidence:
+        """Cinder shows it."""
+
+        def shown(row: Row | None) -> bool | None:
+            return True if row and row["status"] == self.status else None
+
+        polls.volumes.wait(self.target, shown, SHOWN_WITHIN, journal.check)
+        return self._found(polls, databases)
+
+    def undo(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls, databases: Databases) -> Evidence:
+        """Put the row's status (and attach status) back, if they still are what was written."""
+        found, before = self._found(polls, databases), record.before
+        if found == before:
+            return {"already": True}
+        if found != self._wanted(found):
+            raise ChangedSince(
+                f"volume {self.target} was made {self.status} by this run and is {found['status']} now: "
+                "somebody else changed it, so it stays as it is"
+            )
+        journal.undoing(self.name, record, found)
+        if "cinder" in databases:
+            change = RowChange("cinder", "volumes", {"id": self.target}, before, expect=found)
+            databases["cinder"].change([change])
+        else:
+            body = {"os-reset_status": {"status": before["status"]}}
+            call = ApiCall("block-storage", "POST", f"/volumes/{self.target}/action", body)
+            cloud.send(call, str(record.request_id))
+        return {"restored": before}
+
+    def _wanted(self, found: dict[str, Any]) -> dict[str, Any]:
+        wanted = {"status": self.status, "attach_status": self.attach_status}
+        return {name: wanted[name] for name in found}
+
+    def _found(self, polls: Polls, databases: Databases) -> dict[str, Any]:
+        if "cinder" in databases:
+            rows = databases["cinder"].rows("volumes", {"id": self.target}, ["status", "attach_status"])
+            if rows:
+                return rows[0]
+        row = polls.volumes.look(self.target)
+        if row is None:
+            raise NeedsHands(f"volume {self.target} no longer exists: skip this step, or abandon the run")
+        return {"status": row["status"]}
+
+
+class RestoreAttachment(RowStep):
+    """Bring back an attachment that a reset deleted in cinder, while nova still names it.
+
+    Nova 28 and later deletes, at the next reboot, every block device whose attachment cinder doesn't know,
+    root disks too. No API brings a deleted attachment back; its row is still there, marked deleted.
+    """
+
+    slug = "attachment.restore"
+    title = "bring the deleted attachment back, before nova's reboot would drop the disk"
+
+    def __init__(self, attachment: str, server: str, volume: str, why: str = "") -> None:
+        super().__init__(attachment, why)
+        self.server = server
+        self.volume = volume
+
+    def changes(self) -> list[RowChange]:
+        """The one row, by its id: never by volume, which may have older attachments."""
+        return [
+            RowChange(
+                "cinder",
+                "volume_attachment",
+                {"id": self.target},
+                {"deleted": 0, "deleted_at": None, "detach_time": None, "attach_status": "attached"},
+                expect={"volume_id": self.volume, "instance_uuid": self.server},
+            )
+        ]
+
+
+class Reattach(ApiStep):
+    """Attach a volume again at the device, with the tag and the flag it had (compute API: os-volume_attachments).
+
+    Undo: none; it stands behind the reboot.
+    """
+
+    slug = "volume.reattach"
+    title = "attach the volume again where it was"
+    undoable = False
+
+    def __init__(self, server: str, disk: dict[str, Any], seconds: float, when: str, why: str = "") -> None:
+        super().__init__(f"{disk['volume_id']}@{server}", why, when)
+        self.server = server
+        self.volume = str(disk["volume_id"])
+        self.disk = disk
+        self.seconds = seconds
+
+    def call(self) -> ApiCall:
+        """The attachment as it was captured; only what was set then is sent."""
+        wanted = {"volumeId": self.volume, "device": self.disk["device"]}
+        version = None
+        if self.disk.get("tag"):
+            wanted["tag"], version = self.disk["tag"], "2.49"
+        if self.disk.get("delete_on_termination"):
+            wanted["delete_on_termination"], version = True, "2.79"
+        return ApiCall("compute", "POST", f"/servers/{self.server}/os-volume_attachments", {"volumeAttachment": wanted}, version)
+
+    def observe(self, record: Record, polls: Polls) -> Seen:
+        """Both services must show it; one alone is either under way or a matter for a person."""
+        volume, server = polls.volumes.look(self.volume), polls.servers.look(self.server)
+        if volume is None or server is None:
+            raise NeedsHands(f"volume {self.volume} or server {self.server} no longer exists: skip this step")
+        at_cinder, at_nova = self._attachment(volume), self._listed(server)
+        if at_cinder and at_nova and volume["status"] == "in-use":
+            return Done(self._evidence(at_cinder, volume))
+        if record.acted and (at_cinder or at_nova or volume["status"] in ("reserved", "attaching")):
+            return InFlight()
+        if at_nova:
+            raise NeedsHands(
+                f"nova still lists volume {self.volume} on server {self.server} and cinder knows no attachment: "
+                "detach it from the server first, then retry"
+            )
+        free = volume["status"] == "available" or (volume["status"] == "in-use" and volume.get("multiattach"))
+        if not free:
+            others = ", ".join(item["server_id"] for item in volume["attachments"]) or "nothing"
+            raise NeedsHands(
+                f"volume {self.volume} is {volume['status']} and hangs on {others}: it can't be attached to "
+                f"{self.server} before that is put right"
+            )
+        return NotStarted({"status": volume["status"]})
+
+    def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
+        """Cinder says in-use by this server; nova lists it."""
+        volume = polls.volumes.wait(self.volume, self._in_use, self.seconds, journal.check)
+
+        def listed(row: Row | None) -> bool | None:
+            return True if row and self._listed(row) else None
+
+        polls.servers.wait(self.server, listed, self.seconds, journal.check)
+        return self._evidence(self._attachment(volume) or {}, volume)
+
+    def _in_use(self, row: Row | None) -> Row | None:
+        return row if row and row["status"] == "in-use" and self._attachment(row) else None
+
+    def _attachment(self, volume: Row) -> Row | None:
+        return next((item for item in volume["attachments"] if item["server_id"] == self.server), None)
+
+    def _listed(self, server: Row) -> bool:
+        attached = server.get("os-extended-volumes:volumes_attached") or []
+        return any(item["id"] == self.volume for item in attached)
+
+    def _evidence(self, attachment: Row, volume: Row) -> Evidence:
+        return {
+            "status": volume["status"],
+            "attachment_id": attachment.get("attachment_id"),
+            "device": attachment.get("device"),
+            "host": attachment.get("host_name"),
+        }
+
+
+class LegacyReset(RowStep):
+    """The guides' own statements, for a cinder that still keeps the attachment in the volumes row.
+
+    In the guides' order (nova admin guide, "Recover cloud after disaster", step 2), for one captured volume,
+    never for one that is being deleted.
+    """
+
+    slug = "volume.legacy-reset"
+    title = "mark the volume available and detached (schema before volume_attachment)"
+
+    def __init__(self, volume: str, row: dict[str, Any], why: str = "") -> None:
+        super().__init__(volume, why)
+        self.row = row
+
+    def changes(self) -> list[RowChange]:
+        """mountpoint, status, attach_status, then the instance column that this schema has."""
+        instance: dict[str, Any] = {"instance_uuid": None} if "instance_uuid" in self.row else {"instance_id": 0}
+        ordered: list[dict[str, Any]] = [
+            {"mountpoint": None},
+            {"status": "available"},
+            {"attach_status": "detached"},
+            instance,
+        ]
+        return [
+            RowChange("cinder", "volumes", {"id": self.target}, values, {name: self.row[name] for name in values})
+            for values in ordered
+        ]
