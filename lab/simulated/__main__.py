@@ -38,11 +38,13 @@ async def serve(directory: Path, port: int, *, legacy: bool) -> None:
     cloud = Cloud(directory.resolve(), legacy=legacy)
     seed.furnish(cloud)
     control = await _open(cloud, port)
-    files.write_all(cloud, f"http://127.0.0.1:{control.port}/_lab", 0)
+    await cloud.ssh.sync()
+    files.write_all(cloud, f"http://127.0.0.1:{control.port}/_lab", cloud.ssh.port)
     beating = asyncio.create_task(cloud.hypervisors.heartbeats())
     await stop.wait()
     beating.cancel()
     cloud.drop_background()
+    await cloud.ssh.close()
     with contextlib.suppress(asyncio.CancelledError):
         await beating
 

@@ -13,7 +13,9 @@ from stackmend.lab.simulated.hypervisors import Hypervisors
 from stackmend.lab.simulated.identity import Identity
 from stackmend.lab.simulated.journal import Journal
 from stackmend.lab.simulated.listeners import Listeners
+from stackmend.lab.simulated.nova import moves
 from stackmend.lab.simulated.settings import Settings
+from stackmend.lab.simulated.ssh import SshServers
 from stackmend.lab.simulated.store import Database
 
 
@@ -35,6 +37,8 @@ class Cloud:
         self.journal = Journal(directory / "journal.jsonl", self.databases)
         self.identity = Identity(self)
         self.hypervisors = Hypervisors(self)
+        self.hypervisors.on_compute_start = lambda host: moves.on_compute_start(self, host)
+        self.ssh = SshServers(self, directory / "ssh")
         self._busy = 0
         self._room = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
-from stackmend.lab.simulated import seed, specs
+from stackmend.lab.simulated import damage, power_grid, seed, specs
 from stackmend.lab.simulated.listeners import App
 
 if TYPE_CHECKING:
@@ -42,8 +42,10 @@ def _endpoint(cloud: "Cloud", verb: Verb) -> Callable[[Request], Awaitable[Respo
     return endpoint
 
 
-def _seed(cloud: "Cloud", given: dict[str, Any]) -> Any:
-    return seed.plant(cloud, specs.read(given))
+async def _seed(cloud: "Cloud", given: dict[str, Any]) -> Any:
+    planted = seed.plant(cloud, specs.read(given))
+    await cloud.ssh.sync()
+    return planted
 
 
 def _journal(cloud: "Cloud", given: dict[str, Any]) -> Any:
@@ -64,8 +66,11 @@ def _snapshot(cloud: "Cloud", given: dict[str, Any]) -> Any:
     return {}
 
 
-def _restore(cloud: "Cloud", given: dict[str, Any]) -> Any:
+async def _restore(cloud: "Cloud", given: dict[str, Any]) -> Any:
     cloud.restore(given["name"])
+    for name in cloud.listeners.names():
+        await cloud.listeners[name].open()
+    await cloud.ssh.sync()
     return {}
 
 
@@ -106,6 +111,34 @@ def _expire_tokens(cloud: "Cloud", _given: dict[str, Any]) -> Any:
     return {}
 
 
+async def _power_cut(cloud: "Cloud", given: dict[str, Any]) -> Any:
+    return await power_grid.cut(cloud, given.get("hosts", ()))
+
+
+async def _power_on(cloud: "Cloud", given: dict[str, Any]) -> Any:
+    return await power_grid.restore(cloud, given.get("hosts", ()), given.get("without", ()))
+
+
+def _host(cloud: "Cloud", given: dict[str, Any]) -> Any:
+    return power_grid.switch_host(cloud, **given)
+
+
+async def _service(cloud: "Cloud", given: dict[str, Any]) -> Any:
+    return await power_grid.switch_service(cloud, **given)
+
+
+def _state(cloud: "Cloud", _given: dict[str, Any]) -> Any:
+    return power_grid.state(cloud)
+
+
+def _damage(cloud: "Cloud", given: dict[str, Any]) -> Any:
+    return damage.harm(cloud, **given)
+
+
+async def _ssh(cloud: "Cloud", given: dict[str, Any]) -> Any:
+    return await cloud.ssh.switch(given.pop("target"), **given)
+
+
 _VERBS: dict[str, Verb] = {
     "seed": _seed,
     "journal": _journal,
@@ -120,4 +153,11 @@ _VERBS: dict[str, Verb] = {
     "release": _release,
     "settings": _settings,
     "expire-tokens": _expire_tokens,
+    "power-cut": _power_cut,
+    "power-on": _power_on,
+    "host": _host,
+    "service": _service,
+    "state": _state,
+    "damage": _damage,
+    "ssh": _ssh,
 }

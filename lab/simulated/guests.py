@@ -44,7 +44,7 @@ class Guests:
     def boot(self, server: str, host: str, kind: str, origin: Origin | None = None) -> None:
         """Start it (anew), defining it when the host does not know it; a new boot id each time."""
         if self.get(server, host) is None:
-            self._copy(server, host)
+            self.copy_to(server, host)
         self._lab.update(
             "guests",
             {"uuid": server, "host": host},
@@ -55,7 +55,8 @@ class Guests:
         ids = origin.ids if origin else {}
         self._cloud.journal.effect("guest.boot", server, host=host, how=kind, **ids)
 
-    def _copy(self, server: str, host: str) -> None:
+    def copy_to(self, server: str, host: str) -> None:
+        """Define it on another host as well, powered off."""
         other = self._lab.one("SELECT address, ssh FROM guests WHERE uuid = ?", server)
         address, ssh = (other["address"], bool(other["ssh"])) if other else (None, False)
         self.define(server, host, running=False, ssh=ssh, address=address)
@@ -63,6 +64,11 @@ class Guests:
     def stop(self, server: str, host: str) -> None:
         """Power it off; nothing when it is off."""
         self._lab.update("guests", {"uuid": server, "host": host}, running=False)
+
+    def move(self, server: str, source: str, target: str) -> None:
+        """It goes on running on another host, with the boot id it had."""
+        self.remove(server, target)
+        self._lab.update("guests", {"uuid": server, "host": source}, host=target)
 
     def remove(self, server: str, host: str) -> None:
         """Undefine it."""

@@ -184,6 +184,19 @@ class Hypervisors:
                     binary,
                 )
 
+        self._wire_ports(alive)
+
+    def _wire_ports(self, alive: set[tuple[str, str]]) -> None:
+        """A living agent wires what is bound to its host and DOWN."""
+        for host, binary in alive:
+            if binary == AGENT:
+                self._cloud.neutron.write(
+                    "UPDATE ports SET status = 'ACTIVE' WHERE status = 'DOWN' AND device_owner LIKE 'compute:%'"
+                    " AND id IN (SELECT port_id FROM ml2_port_bindings WHERE host = ? AND status = 'ACTIVE'"
+                    " AND vif_type = 'ovs')",
+                    host,
+                )
+
     def _alive_rows(self) -> list[Any]:
         return self._lab.all(
             "SELECT p.host, p.binary FROM processes p JOIN hosts h ON h.name = p.host"

@@ -26,7 +26,7 @@ class Listener:
         self._config.load()
         self._state = ServerState()
         self._server: asyncio.Server | None = None
-        self.port = port or _free_port()
+        self.port = port or free_port()
 
     @property
     def is_open(self) -> bool:
@@ -51,8 +51,8 @@ class Listener:
 
     def abort(self, client: tuple[str, int]) -> bool:
         """Drop the connection from ``client`` without an answer; False when it is not one of this port's."""
-        for protocol in self._state.connections:
-            if protocol.client == client:
+        for protocol in list(self._state.connections):
+            if isinstance(protocol, H11Protocol) and protocol.client == client:
                 protocol.transport.abort()
                 return True
         return False
@@ -89,7 +89,7 @@ class Listeners:
         any(listener.abort(tuple(client)) for listener in self._by_name.values())
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

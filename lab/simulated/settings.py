@@ -11,6 +11,7 @@ class Settings:
     ``calls_at_once`` is how many API calls are worked on at a time, ``boots_per_host`` how many guests
     a host starts at a time. ``token_seconds`` is how long a token lives. ``report_interval`` and
     ``service_down_time`` are nova's, cinder's and neutron's heartbeat and patience.
+    ``rpc_timeout`` is how long nova-api waits for a nova-compute that is dead.
     ``sync_power_states`` makes a returning nova-compute stop what it finds gone, as libvirt's does.
     ``queued_casts_survive`` keeps work sent to a dead nova-compute until it returns.
     """
@@ -24,6 +25,7 @@ class Settings:
     evacuate_seconds: float = 0.1
     migrate_seconds: float = 0.1
     create_seconds: float = 0.02
+    rpc_timeout: float = 1.0
     token_seconds: float = 3600.0
     report_interval: float = 1.0
     service_down_time: float = 4.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from stackmend.lab.simulated import shell
-from stackmend.lab.simulated.listeners import _free_port as free_port
+from stackmend.lab.simulated.listeners import free_port
 from stackmend.lab.simulated.machines import Guest, Host
 
 if TYPE_CHECKING:

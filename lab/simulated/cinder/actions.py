@@ -47,6 +47,8 @@ def _reset_status(call: Call, row: Row, given: dict[str, Any]) -> Reply:
         raise ApiError(403, f"Policy doesn't allow {rule} to be performed.")
     wanted = _valid(given)
     attached = rows.attachments(call.cloud, volumes=[row["id"]])
+    if wanted.get("status") == "deleting":
+        raise ApiError(400, "Cannot reset-state to deleting.")
     if wanted.get("status") == "in-use" and not attached:
         raise ApiError(400, "Cannot reset-state to in-use because volume does not have any attachments.")
     before = {name: row[name] for name in ("status", "attach_status", "migration_status")}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stackmend.lab.simulated.cinder import actions, volumes
+from stackmend.lab.simulated.cinder import actions, attachments, services, volumes
 from stackmend.lab.simulated.web import Call, Operation, Reply, Service, Versions, fault_body
 
 VERSIONS = Versions("volume", (3, 0), (3, 71))
@@ -41,7 +41,11 @@ SERVICE = Service(
         Operation("GET", "/", lambda call: Reply(300, _versions(call)), open=True),
         Operation("GET", "/v3", lambda call: Reply(200, _versions(call)), open=True),
         Operation("GET", "/v3/", lambda call: Reply(200, _versions(call)), open=True),
-        *(_under_v3(operation) for part in (volumes, actions) for operation in part.OPERATIONS),
+        *(
+            _under_v3(operation)
+            for part in (volumes, actions, attachments, services)
+            for operation in part.OPERATIONS
+        ),
     ),
     VERSIONS,
 )

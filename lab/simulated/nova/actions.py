@@ -10,10 +10,19 @@ from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
 
 Action = Callable[[Call, Row, Any], Reply]
 
-_REBOOTING = ("rebooting", "reboot_pending", "reboot_started")
-_REBOOTING_HARD = ("rebooting_hard", "reboot_pending_hard", "reboot_started_hard")
+_HARD_TASKS = (
+    None,
+    "rebooting",
+    "reboot_pending",
+    "reboot_started",
+    "rebooting_hard",
+    "suspending",
+    "resuming",
+    "pausing",
+    "unpausing",
+)
 _SOFT_STATES = ("active",)
-_HARD_STATES = ("active", "rescued", "stopped", "paused", "suspended", "error")
+_HARD_STATES = ("active", "stopped", "paused", "suspended", "error")
 
 
 def act(call: Call) -> Reply:
@@ -61,13 +70,7 @@ def _reboot(call: Call, row: Row, given: Any) -> Reply:
             " ['HARD', 'Hard', 'hard', 'SOFT', 'Soft', 'soft']",
         )
     if kind == "HARD":
-        check(
-            call,
-            row,
-            "reboot",
-            _HARD_STATES,
-            (None, *_REBOOTING, *_REBOOTING_HARD, "pausing", "unpausing", "suspending", "resuming"),
-        )
+        check(call, row, "reboot", _HARD_STATES, _HARD_TASKS)
     else:
         check(call, row, "reboot", _SOFT_STATES)
     cloud, origin, server, host = call.cloud, call.origin, row["uuid"], row["host"]

@@ -1,6 +1,6 @@
 """The compute service: its place, versions and operations."""
 
-from stackmend.lab.simulated.nova import actions, catalogue, history, servers, services
+from stackmend.lab.simulated.nova import actions, attachments, catalogue, history, hosts, servers, services
 from stackmend.lab.simulated.web import Call, Operation, Reply, Service, Versions, fault_body
 
 VERSIONS = Versions("compute", (2, 1), (2, 104), "X-OpenStack-Nova-API-Version")
@@ -35,7 +35,7 @@ def _under_v21(operation: Operation) -> Operation:
     )
 
 
-_PARTS = (servers, actions, history, services, catalogue)
+_PARTS = (servers, actions, history, attachments, services, hosts, catalogue)
 SERVICE = Service(
     "compute",
     "/compute",

@@ -41,7 +41,6 @@ async def reboot(cloud: "Cloud", server: str, host: str, kind: str, origin: Orig
             rows.change(cloud, server, task_state=f"reboot_started{suffix}")
             await cloud.hypervisors.boot_time(host)
             how = "hard" if kind == "HARD" or not cloud.hypervisors.guests.running(server, host) else "soft"
-            _plug_again(cloud, server)
             cloud.hypervisors.guests.boot(server, host, f"{how} reboot", origin)
             rows.change(cloud, server, vm_state="active", power_state=RUNNING, task_state=None)
 
@@ -81,10 +80,6 @@ def _drop_dangling(cloud: "Cloud", server: str) -> None:
                 server=server,
                 why="dangling",
             )
-
-
-def _plug_again(cloud: "Cloud", server: str) -> None:
-    cloud.neutron.write("UPDATE ports SET status = 'ACTIVE' WHERE device_id = ? AND status = 'DOWN'", server)
 
 
 async def start(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:

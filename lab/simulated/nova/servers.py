@@ -101,8 +101,9 @@ def _deleted_test(call: Call) -> tuple[list[str], list[Any]]:
     since = call.query.get("changes-since")
     if since is None:
         return (["deleted != 0"] if call.flag("deleted") and call.caller.admin else ["deleted = 0"]), []
+    alive = ["deleted = 0"] if call.query.get("deleted", "").lower() == "false" else []
     try:
-        return ["coalesce(updated_at, created_at) >= ?"], [from_query(since)]
+        return [*alive, "coalesce(updated_at, created_at) >= ?"], [from_query(since)]
     except ValueError as error:
         raise ApiError(
             400,

@@ -64,9 +64,11 @@ class Details:
         )
         if row is None:
             return ""
+        if row["forced_down"]:
+            return "DOWN"
         if row["disabled"]:
             return "MAINTENANCE"
-        return "UP" if service_is_up(self._call.cloud, row) else "DOWN"
+        return "UP" if service_is_up(self._call.cloud, row) else "UNKNOWN"
 
     def view(self, row: Row, *, single: bool = False) -> dict[str, Any]:
         """One server in full; ``single`` for the fields that a list leaves out."""

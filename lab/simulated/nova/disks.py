@@ -1,0 +1,99 @@
+"""What nova-compute does with volumes: attach, detach, and carry them to another host."""
+
+import asyncio
+import string
+from typing import TYPE_CHECKING
+
+from stackmend.lab.simulated.cinder import rows as cinder
+from stackmend.lab.simulated.nova import records, rows
+from stackmend.lab.simulated.store import Row
+from stackmend.lab.simulated.web import ApiError, Origin
+
+if TYPE_CHECKING:
+    from stackmend.lab.simulated.cloud import Cloud
+
+
+def device_name(cloud: "Cloud", instance: Row, asked: str | None) -> str:
+    """The device a volume gets: the letter asked for under the root's prefix, or the first free one; 409."""
+    prefix = instance["root_device_name"][:-1]
+    used = {
+        row["device_name"]
+        for row in cloud.nova.all(
+            "SELECT device_name FROM block_device_mapping WHERE instance_uuid = ? AND deleted = 0",
+            instance["uuid"],
+        )
+    }
+    if asked:
+        wanted = prefix + asked[-1]
+        if wanted in used:
+            raise ApiError(409, f"The supplied device path ({asked}) is in use.")
+        return wanted
+    return next(prefix + letter for letter in string.ascii_lowercase if prefix + letter not in used)
+
+
+def _device(cloud: "Cloud", server: str, volume: str) -> Row:
+    for device in rows.devices(cloud, server):
+        if device["volume_id"] == volume:
+            return device
+    raise records.Failed(f"Volume {volume} is not attached to instance {server}")
+
+
+async def attach(cloud: "Cloud", server: str, volume: str, host: str, origin: Origin) -> None:
+    """Plug a reserved volume; when cinder refuses, mapping and reservation are taken back."""
+    async with cloud.hypervisors.lock(server):
+        with records.event(cloud, server, "compute_attach_volume", host, origin):
+            device = _device(cloud, server, volume)
+            attachment = volume if cloud.legacy else device["attachment_id"]
+            _refuse_second(cloud, volume, attachment, device)
+            cinder.connect(cloud, attachment, host, device["device_name"])
+            await asyncio.sleep(cloud.settings.attach_seconds)
+            cinder.complete(cloud, attachment, volume, server, host, device["device_name"])
+            cloud.journal.effect(
+                "attachment.create", attachment, volume=volume, server=server, host=host, **origin.ids
+            )
+
+
+def _refuse_second(cloud: "Cloud", volume: str, attachment: str, device: Row) -> None:
+    row = cinder.volume(cloud, volume)
+    if row is None or row["multiattach"] or cloud.legacy or not cinder.attached_count(cloud, volume):
+        return
+    rows.drop_device(cloud, device)
+    reserved = cinder.attachment(cloud, attachment)
+    if reserved is not None:
+        cinder.drop(cloud, reserved)
+    raise records.Failed(f"Invalid volume: volume {volume} is attached already")
+
+
+async def detach(cloud: "Cloud", server: str, volume: str, host: str, origin: Origin) -> None:
+    """Unplug a volume, and delete its attachment and its mapping."""
+    async with cloud.hypervisors.lock(server):
+        with records.event(cloud, server, "compute_detach_volume", host, origin):
+            await asyncio.sleep(cloud.settings.attach_seconds)
+            device = _device(cloud, server, volume)
+            attachment = cinder.attachment(cloud, volume if cloud.legacy else device["attachment_id"])
+            if attachment is not None:
+                cinder.drop(cloud, attachment)
+                cloud.journal.effect(
+                    "attachment.delete", attachment["id"], volume=volume, server=server, **origin.ids
+                )
+            rows.drop_device(cloud, device)
+
+
+def carry(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:
+    """After a move: each volume has a new attachment from the new host, the old one is gone."""
+    for device in rows.devices(cloud, server):
+        if cloud.legacy:
+            cinder.change(cloud, device["volume_id"], attached_host=host)
+            continue
+        if not device["attachment_id"]:
+            continue
+        old = cinder.attachment(cloud, device["attachment_id"])
+        made = cinder.reserve(cloud, device["volume_id"], server)
+        cinder.connect(cloud, made, host, device["device_name"])
+        if old is not None:
+            cinder.drop(cloud, old)
+        cinder.complete(cloud, made, device["volume_id"], server, host, device["device_name"])
+        cloud.nova.update("block_device_mapping", {"id": device["id"]}, attachment_id=made)
+        cloud.journal.effect(
+            "attachment.create", made, volume=device["volume_id"], server=server, host=host, **origin.ids
+        )
