@@ -6,7 +6,7 @@ import contextlib
 import signal
 from pathlib import Path
 
-from stackmend.lab.simulated import files, seed
+from stackmend.lab.simulated import files, furniture
 from stackmend.lab.simulated.app import SERVICES, service_app
 from stackmend.lab.simulated.cloud import Cloud
 from stackmend.lab.simulated.control_api import control_app
@@ -36,7 +36,7 @@ async def serve(directory: Path, port: int, *, legacy: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     cloud = Cloud(directory.resolve(), legacy=legacy)
-    seed.furnish(cloud)
+    furniture.furnish(cloud)
     control = await _open(cloud, port)
     await cloud.ssh.sync()
     files.write_all(cloud, f"http://127.0.0.1:{control.port}/_lab", cloud.ssh.port)

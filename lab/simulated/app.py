@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from stackmend.lab.simulated import gate, identity, image, placement, redfish
+from stackmend.lab.simulated import gate, identity_api, image, placement, redfish
 from stackmend.lab.simulated.cinder import api as cinder
 from stackmend.lab.simulated.listeners import App
 from stackmend.lab.simulated.neutron import api as neutron
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stackmend.lab.simulated.cloud import Cloud
 
 SERVICES: tuple[Service, ...] = (
-    identity.SERVICE,
+    identity_api.SERVICE,
     nova.SERVICE,
     cinder.SERVICE,
     neutron.SERVICE,

@@ -35,7 +35,7 @@ class Cloud:
         self.faults = Faults()
         self.listeners = Listeners()
         self.journal = Journal(directory / "journal.jsonl", self.databases)
-        self.identity = Identity(self)
+        self.identity: Identity = Identity(self)
         self.hypervisors = Hypervisors(self)
         self.hypervisors.on_compute_start = lambda host: moves.on_compute_start(self, host)
         self.ssh = SshServers(self, directory / "ssh")

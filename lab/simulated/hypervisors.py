@@ -191,7 +191,8 @@ class Hypervisors:
         for host, binary in alive:
             if binary == AGENT:
                 self._cloud.neutron.write(
-                    "UPDATE ports SET status = 'ACTIVE' WHERE status = 'DOWN' AND device_owner LIKE 'compute:%'"
+                    "UPDATE ports SET status = 'ACTIVE' WHERE status = 'DOWN' AND"
+                    " device_owner LIKE 'compute:%'"
                     " AND id IN (SELECT port_id FROM ml2_port_bindings WHERE host = ? AND status = 'ACTIVE'"
                     " AND vif_type = 'ovs')",
                     host,

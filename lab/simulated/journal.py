@@ -34,7 +34,7 @@ class Journal:
         self._append(self._calls, details)
 
     def effects(self, kinds: Iterable[str] = (), since: int = 0) -> list[dict[str, Any]]:
-        """Effects with a sequence above ``since`` whose kind starts with one of ``kinds`` (all when empty)."""
+        """Effects above sequence ``since`` whose kind starts with one of ``kinds`` (all when empty)."""
         self._collect_outside()
         prefixes = tuple(kinds) or ("",)
         return [e for e in self._effects if e["seq"] > since and e["kind"].startswith(prefixes)]

@@ -64,7 +64,8 @@ def _inventories(call: Call) -> Reply:
 def _usages(call: Call) -> Reply:
     row = _seen(call)
     used = call.cloud.lab.one(
-        "SELECT total(vcpu) AS vcpu, total(memory_mb) AS memory_mb, total(disk_gb) AS disk_gb FROM allocations"
+        "SELECT total(vcpu) AS vcpu, total(memory_mb) AS memory_mb, total(disk_gb) AS disk_gb"
+        " FROM allocations"
         " WHERE provider = ?",
         row["uuid"],
     )
@@ -80,7 +81,8 @@ def _resources(row: Row) -> dict[str, int]:
 def _on_provider(call: Call) -> Reply:
     row = _seen(call)
     found = call.cloud.lab.all(
-        "SELECT a.*, c.generation FROM allocations a JOIN consumers c ON c.uuid = a.consumer WHERE provider = ?",
+        "SELECT a.*, c.generation FROM allocations a JOIN consumers c ON c.uuid = a.consumer"
+        " WHERE provider = ?",
         row["uuid"],
     )
     allocations = {
@@ -100,7 +102,8 @@ def _aggregates(call: Call) -> Reply:
 def _of_consumer(call: Call) -> Reply:
     consumer = call.params["consumer"]
     found = call.cloud.lab.all(
-        "SELECT a.*, p.generation FROM allocations a JOIN providers p ON p.uuid = a.provider WHERE a.consumer = ?",
+        "SELECT a.*, p.generation FROM allocations a JOIN providers p ON p.uuid = a.provider"
+        " WHERE a.consumer = ?",
         consumer,
     )
     body: dict[str, Any] = {
@@ -136,7 +139,8 @@ def _replace(call: Call) -> Reply:
         amounts = {column: wanted["resources"].get(name, 0) for name, column in _CLASSES.items()}
         lab.insert("allocations", consumer=consumer, provider=provider, **amounts)
     lab.write(
-        "INSERT INTO consumers VALUES (?, 1, ?, ?) ON CONFLICT (uuid) DO UPDATE SET generation = generation + 1",
+        "INSERT INTO consumers VALUES (?, 1, ?, ?) ON CONFLICT (uuid) DO UPDATE SET"
+        " generation = generation + 1",
         consumer,
         given.get("project_id"),
         given.get("user_id"),

@@ -1,6 +1,6 @@
 """Power for the whole place or some hosts, and single services going away and coming back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from stackmend.lab.simulated.hypervisors import CONTROLLER
@@ -68,7 +68,7 @@ def switch_host(cloud: "Cloud", name: str, do: str, binary: str = "nova-compute"
     """
     hypervisors = cloud.hypervisors
     hypervisors.powered(name)
-    verbs = {
+    verbs: dict[str, Callable[[], object]] = {
         "kill": lambda: hypervisors.stop_process(name, binary),
         "start": lambda: hypervisors.start_process(name, binary),
         "partition": lambda: hypervisors.partition(name, on=True),

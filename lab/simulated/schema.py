@@ -30,48 +30,49 @@ def _column(word: str, key: str) -> str:
     return f'"{name}" {kind}'
 
 
-_INSTANCES = f"""{_TRAIL} id:int internal_id:int user_id project_id image_ref kernel_id ramdisk_id launch_index:int
- key_name key_data:text power_state:int vm_state memory_mb:int vcpus:int hostname host user_data:text reservation_id
- launched_at:time terminated_at:time display_name display_description availability_zone locked:bool os_type
- launched_on:text instance_type_id:int vm_mode uuid:id architecture root_device_name access_ip_v4 access_ip_v6
- config_drive task_state default_ephemeral_device default_swap_device progress:int auto_disk_config:bool
- shutdown_terminate:bool disable_terminate:bool root_gb:int ephemeral_gb:int cell_name node deleted:int locked_by
- cleaned:int ephemeral_key_uuid:id hidden:bool compute_id:big"""
+_INSTANCES = f"""{_TRAIL} id:int internal_id:int user_id project_id image_ref kernel_id ramdisk_id
+ launch_index:int key_name key_data:text power_state:int vm_state memory_mb:int vcpus:int hostname host
+ user_data:text reservation_id launched_at:time terminated_at:time display_name display_description
+ availability_zone locked:bool os_type launched_on:text instance_type_id:int vm_mode uuid:id architecture
+ root_device_name access_ip_v4 access_ip_v6 config_drive task_state default_ephemeral_device
+ default_swap_device progress:int auto_disk_config:bool shutdown_terminate:bool disable_terminate:bool
+ root_gb:int ephemeral_gb:int cell_name node deleted:int locked_by cleaned:int ephemeral_key_uuid:id
+ hidden:bool compute_id:big"""
 
-_BDM_OLD = f"""{_TRAIL} id:int device_name delete_on_termination:bool snapshot_id:id volume_id:id volume_size:int
- no_device:bool connection_info:text instance_uuid:id deleted:int source_type destination_type guest_format device_type
- disk_bus boot_index:int image_id:id"""
+_BDM_OLD = f"""{_TRAIL} id:int device_name delete_on_termination:bool snapshot_id:id volume_id:id
+ volume_size:int no_device:bool connection_info:text instance_uuid:id deleted:int source_type
+ destination_type guest_format device_type disk_bus boot_index:int image_id:id"""
 
-_BDM_NEW = """ tag attachment_id:id uuid:id volume_type encrypted:bool encryption_secret_uuid:id encryption_format
- encryption_options"""
+_BDM_NEW = """ tag attachment_id:id uuid:id volume_type encrypted:bool encryption_secret_uuid:id
+ encryption_format encryption_options"""
 
 _COMPUTE_NODES = f"""{_TRAIL} id:int service_id:int vcpus:int memory_mb:int local_gb:int vcpus_used:int
  memory_mb_used:int local_gb_used:int hypervisor_type:text hypervisor_version:int cpu_info:text
- disk_available_least:int free_ram_mb:int free_disk_gb:int current_workload:int running_vms:int hypervisor_hostname
- deleted:int host_ip supported_instances:text pci_stats:text metrics:text extra_resources:text stats:text
- numa_topology:text host ram_allocation_ratio:float cpu_allocation_ratio:float uuid:id disk_allocation_ratio:float
- mapped:int"""
+ disk_available_least:int free_ram_mb:int free_disk_gb:int current_workload:int running_vms:int
+ hypervisor_hostname deleted:int host_ip supported_instances:text pci_stats:text metrics:text
+ extra_resources:text stats:text numa_topology:text host ram_allocation_ratio:float
+ cpu_allocation_ratio:float uuid:id disk_allocation_ratio:float mapped:int"""
 
-_SERVICES = f"""{_TRAIL} id:int host binary topic report_count:int disabled:bool deleted:int disabled_reason
- last_seen_up:time forced_down:bool version:int uuid:id"""
+_SERVICES = f"""{_TRAIL} id:int host binary topic report_count:int disabled:bool deleted:int
+ disabled_reason last_seen_up:time forced_down:bool version:int uuid:id"""
 
 _MIGRATIONS = f"""{_TRAIL} id:int source_compute dest_compute dest_host status instance_uuid:id
- old_instance_type_id:int new_instance_type_id:int source_node dest_node deleted:int migration_type hidden:bool
- memory_total:big memory_processed:big memory_remaining:big disk_total:big disk_processed:big disk_remaining:big
- uuid:id cross_cell_move:bool user_id project_id dest_compute_id:big"""
+ old_instance_type_id:int new_instance_type_id:int source_node dest_node deleted:int migration_type
+ hidden:bool memory_total:big memory_processed:big memory_remaining:big disk_total:big disk_processed:big
+ disk_remaining:big uuid:id cross_cell_move:bool user_id project_id dest_compute_id:big"""
 
 _ACTIONS = f"""{_TRAIL} id:int action instance_uuid:id request_id user_id project_id start_time:time
  finish_time:time message deleted:int"""
 
-_EVENTS = f"""{_TRAIL} id:int event action_id:int start_time:time finish_time:time result traceback:text host
- details:text deleted:int"""
+_EVENTS = f"""{_TRAIL} id:int event action_id:int start_time:time finish_time:time result traceback:text
+ host details:text deleted:int"""
 
 _VOLUMES = f"""{_TRAIL} deleted:bool id:id ec2_id user_id project_id host size:int availability_zone status
  attach_status scheduled_at:time launched_at:time terminated_at:time display_name display_description
- provider_location provider_auth snapshot_id:id volume_type_id:id source_volid:id bootable:bool provider_geometry
- _name_id:id encryption_key_id:id migration_status replication_status replication_extended_status
- replication_driver_data consistencygroup_id:id provider_id multiattach:bool previous_status cluster_name group_id:id
- service_uuid:id shared_targets:bool use_quota:bool"""
+ provider_location provider_auth snapshot_id:id volume_type_id:id source_volid:id bootable:bool
+ provider_geometry _name_id:id encryption_key_id:id migration_status replication_status
+ replication_extended_status replication_driver_data consistencygroup_id:id provider_id multiattach:bool
+ previous_status cluster_name group_id:id service_uuid:id shared_targets:bool use_quota:bool"""
 
 _VOLUMES_LEGACY = " instance_id:int instance_uuid:id attached_host mountpoint attach_time"
 
@@ -79,11 +80,11 @@ _ATTACHMENT = f"""{_TRAIL} deleted:bool id:id volume_id:id attached_host instanc
  attach_time:time detach_time:time attach_mode attach_status connection_info:text connector:text"""
 
 _CINDER_SERVICES = f"""{_TRAIL} deleted:bool id:int host binary topic report_count:int disabled:bool
- availability_zone disabled_reason modified_at:time rpc_current_version object_current_version replication_status
- frozen:bool active_backend_id cluster_name uuid:id"""
+ availability_zone disabled_reason modified_at:time rpc_current_version object_current_version
+ replication_status frozen:bool active_backend_id cluster_name uuid:id"""
 
-_PORTS = """project_id id:id name network_id:id mac_address admin_state_up:bool status device_id device_owner
- standard_attr_id:big ip_allocation"""
+_PORTS = """project_id id:id name network_id:id mac_address admin_state_up:bool status device_id
+ device_owner standard_attr_id:big ip_allocation"""
 
 _AGENTS = """id:id agent_type binary topic host admin_state_up:bool created_at:time started_at:time
  heartbeat_timestamp:time description configurations load:int availability_zone resource_versions

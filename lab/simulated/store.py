@@ -9,7 +9,10 @@ from typing import Any
 
 Row = sqlite3.Row
 
-AUDIT_TABLE = "CREATE TABLE lab_audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, tbl TEXT, op TEXT, old TEXT, new TEXT)"
+AUDIT_TABLE = (
+    "CREATE TABLE lab_audit"
+    " (seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, tbl TEXT, op TEXT, old TEXT, new TEXT)"
+)
 
 
 class Database:

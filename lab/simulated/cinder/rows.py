@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 _LEGACY = (
     "SELECT id, id AS volume_id, instance_uuid, attached_host, mountpoint, attach_time, NULL AS detach_time,"
-    " 'rw' AS attach_mode, attach_status, NULL AS connection_info, NULL AS connector, 0 AS deleted, project_id"
+    " 'rw' AS attach_mode, attach_status, NULL AS connection_info, NULL AS connector, 0 AS"
+    " deleted, project_id"
     " FROM volumes WHERE deleted = 0 AND instance_uuid IS NOT NULL AND coalesce(instance_id, 1) != 0"
 )
-_MODERN = "SELECT a.*, v.project_id FROM volume_attachment a JOIN volumes v ON v.id = a.volume_id WHERE a.deleted = 0"
+_MODERN = (
+    "SELECT a.*, v.project_id FROM volume_attachment a JOIN volumes v ON v.id = a.volume_id"
+    " WHERE a.deleted = 0"
+)
 
 
 def volume(cloud: "Cloud", volume_id: str) -> Row | None:

@@ -223,8 +223,10 @@ def _delete(call: Call) -> Reply:
     ):
         raise ApiError(
             400,
-            "Invalid volume: Volume status must be available or error or error_restoring or error_extending or"
-            " error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a"
+            "Invalid volume: Volume status must be available or error or error_restoring or"
+            " error_extending or"
+            " error_managing and must not be migrating, attached, belong to a group, have"
+            " snapshots, awaiting a"
             " transfer, or be disassociated from snapshots after volume transfer.",
         )
     rows.change(call.cloud, row["id"], status="deleting")

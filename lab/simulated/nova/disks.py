@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def device_name(cloud: "Cloud", instance: Row, asked: str | None) -> str:
     """The device a volume gets: the letter asked for under the root's prefix, or the first free one; 409."""
-    prefix = instance["root_device_name"][:-1]
+    prefix = str(instance["root_device_name"])[:-1]
     used = {
         row["device_name"]
         for row in cloud.nova.all(

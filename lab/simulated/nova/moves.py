@@ -31,7 +31,7 @@ def evacuate(call: Call, row: Row, given: Any) -> Reply:
     rows.change(cloud, server, task_state="rebuilding")
     records.begin(cloud, server, "evacuate", origin)
     migration = _migration(call, row, target, "evacuation", "accepted")
-    call.effect("server.evacuate", server, source=row["host"], target=target, migration=migration)
+    call.effect("server.evacuate", server, source=row["host"], dest=target, migration=migration)
     if target is None:
         _no_host(call, server, migration)
     else:
@@ -162,7 +162,7 @@ def migrate_live(call: Call, row: Row, given: Any) -> Reply:
     rows.change(cloud, server, task_state="migrating")
     records.begin(cloud, server, "live-migration", origin)
     migration = _migration(call, row, target, "live-migration", "queued")
-    call.effect("server.migrateLive", server, source=source, target=target, migration=migration)
+    call.effect("server.migrateLive", server, source=source, dest=target, migration=migration)
     cloud.hypervisors.cast(source, lambda: _migrate(cloud, server, source, target, migration, origin))
     return Reply(202)
 
@@ -189,7 +189,8 @@ async def _migrate(
 
 def _drop_allocation(cloud: "Cloud", server: str, host: str) -> None:
     cloud.lab.write(
-        "DELETE FROM allocations WHERE consumer = ? AND provider IN (SELECT uuid FROM providers WHERE name = ?)",
+        "DELETE FROM allocations WHERE consumer = ? AND provider IN (SELECT uuid FROM"
+        " providers WHERE name = ?)",
         server,
         host,
     )

@@ -107,7 +107,8 @@ def _deleted_test(call: Call) -> tuple[list[str], list[Any]]:
     except ValueError as error:
         raise ApiError(
             400,
-            f"Invalid input for query parameters changes-since. Value: {since}. '{since}' is not a 'date-time'",
+            f"Invalid input for query parameters changes-since. Value: {since}. '{since}' is"
+            f" not a 'date-time'",
         ) from error
 
 

@@ -75,12 +75,13 @@ def _update_by_name(call: Call) -> Reply:
     if row is None:
         raise ApiError(404, f"Could not find binary {body.get('binary')} on host {body.get('host')}.")
     verb = call.params["service"]
-    changes: dict[str, Any] = {
+    verbs: dict[str, dict[str, Any]] = {
         "enable": {"disabled": False, "disabled_reason": None},
         "disable": {"disabled": True, "disabled_reason": None},
         "disable-log-reason": {"disabled": True, "disabled_reason": body.get("disabled_reason")},
         "force-down": {"forced_down": bool(body.get("forced_down"))},
-    }.get(verb, {})
+    }
+    changes = verbs.get(verb, {})
     if not changes:
         raise ApiError(404, "Unknown action")
     _refuse_early_return(call, row, changes)
@@ -117,14 +118,16 @@ def _refuse_early_return(call: Call, row: Row, changes: dict[str, Any]) -> None:
     if changes.get("forced_down") is not False or not row["forced_down"] or not call.at_least(11):
         return
     left = call.cloud.nova.one(
-        "SELECT 1 FROM migrations WHERE source_compute = ? AND migration_type = 'evacuation' AND status = 'done'"
+        "SELECT 1 FROM migrations WHERE source_compute = ? AND migration_type = 'evacuation'"
+        " AND status = 'done'"
         " AND deleted = 0",
         row["host"],
     )
     if left is not None:
         raise ApiError(
             400,
-            f"Unable to force up host {row['host']} as `done` evacuation migration records remain associated with"
+            f"Unable to force up host {row['host']} as `done` evacuation migration records"
+            f" remain associated with"
             " the host. Ensure the compute service has been restarted, allowing these records to move to"
             " `completed` before retrying this request.",
         )

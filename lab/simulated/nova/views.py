@@ -35,8 +35,10 @@ class Details:
         self._devices = _by(
             "instance_uuid",
             cloud.nova.all(
-                "SELECT instance_uuid, volume_id, delete_on_termination FROM block_device_mapping WHERE deleted = 0"
-                " AND volume_id IS NOT NULL AND instance_uuid IN (SELECT value FROM json_each(?)) ORDER BY id",
+                "SELECT instance_uuid, volume_id, delete_on_termination FROM"
+                " block_device_mapping WHERE deleted = 0"
+                " AND volume_id IS NOT NULL AND instance_uuid IN (SELECT value FROM"
+                " json_each(?)) ORDER BY id",
                 listed,
             ),
         )
@@ -52,7 +54,8 @@ class Details:
         self._faults = _by(
             "instance_uuid",
             cloud.nova.all(
-                "SELECT * FROM instance_faults WHERE deleted = 0 AND instance_uuid IN (SELECT value FROM json_each(?))"
+                "SELECT * FROM instance_faults WHERE deleted = 0 AND instance_uuid IN (SELECT"
+                " value FROM json_each(?))"
                 " ORDER BY id DESC",
                 listed,
             ),
