@@ -219,6 +219,21 @@ class SimulatedCloud:
         powered: dict[str, Any] = self.control("power-on", hosts=list(hosts), without=list(without))
         return powered
 
+    def host(self, name: str, do: str, binary: str = "nova-compute") -> dict[str, Any]:
+        """Do one thing to a host: kill or start a process, partition, join, power-off, power-on."""
+        switched: dict[str, Any] = self.control("host", name=name, do=do, binary=binary)
+        return switched
+
+    def service(self, name: str, *, up: bool) -> dict[str, Any]:
+        """Close (connections refused) or open the port of one API: identity, compute, volume, ..."""
+        switched: dict[str, Any] = self.control("service", name=name, up=up)
+        return switched
+
+    def state(self) -> dict[str, Any]:
+        """The truth behind the APIs: open services, hosts, processes, guests."""
+        state: dict[str, Any] = self.control("state")
+        return state
+
 
 def _reason(body: bytes) -> str:
     try:
