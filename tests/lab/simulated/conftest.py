@@ -21,6 +21,7 @@ class Bench:
 
     def __init__(self, cloud: SimulatedCloud) -> None:
         self.cloud = cloud
+        self.settings = cloud.settings()
         self.admin = self.connect("sim")
         self.member = self.connect("sim-member")
         self.servers = {
@@ -156,7 +157,22 @@ def bench(running: Bench) -> Iterator[Bench]:
     """The cloud as it was after the seed, with an empty journal and no fault in force."""
     running.cloud.restore("demo")
     yield running
-    running.cloud.settings(**DEFAULTS)
+    running.cloud.settings(**running.settings)
 
 
-DEFAULTS = {"boot_seconds": 0.05, "call_delay": 0.0, "calls_at_once": 256, "token_seconds": 3600.0}
+@pytest.fixture(scope="session")
+def legacy_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A process with the schema of before 2015, seeded with the demo."""
+    with SimulatedCloud(tmp_path_factory.mktemp("legacy"), schema="legacy") as cloud:
+        cloud.seed(canned="demo")
+        cloud.snapshot("demo")
+        bench = Bench(cloud)
+        yield bench
+        bench.close()
+
+
+@pytest.fixture
+def old(legacy_running: Bench) -> Bench:
+    """The legacy cloud as it was after the seed."""
+    legacy_running.cloud.restore("demo")
+    return legacy_running
