@@ -145,7 +145,8 @@ def _group(call: Call, row: Row) -> dict[str, Any]:
 
 
 def _groups(call: Call) -> Reply:
-    found = call.cloud.lab.all("SELECT * FROM server_groups ORDER BY name")
+    limit, offset = int(call.query.get("limit", 1000)), int(call.query.get("offset", 0))
+    found = call.cloud.lab.all("SELECT * FROM server_groups ORDER BY name LIMIT ? OFFSET ?", limit, offset)
     everyone = call.caller.admin and "all_projects" in call.query
     groups = [_group(call, row) for row in found if everyone or row["project_id"] == call.caller.project_id]
     return Reply(200, {"server_groups": groups})

@@ -1,5 +1,6 @@
 """/servers: the lists, one server, its metadata, its instance actions."""
 
+import json
 from typing import Any
 
 from stackmend.lab.simulated.nova import power, records, rows, views
@@ -48,12 +49,20 @@ def _listing(call: Call, servers: list[dict[str, Any]], more: bool) -> Reply:
 def _page(call: Call, rule: str) -> tuple[list[Row], bool]:
     tests, values = _tests(call, rule)
     found = call.cloud.nova.all(
-        f"SELECT * FROM instances WHERE {' AND '.join(tests)} ORDER BY created_at DESC, id DESC", *values
+        f"SELECT uuid, vm_state, task_state FROM instances WHERE {' AND '.join(tests)}"
+        " ORDER BY created_at DESC, id DESC",
+        *values,
     )
     wanted = call.query.get("status", "").upper()
     if wanted:
         found = [row for row in found if status(row["vm_state"], row["task_state"]) == wanted]
-    return paged(call, found, "uuid", _MAX_LIMIT)
+    page, more = paged(call, found, "uuid", _MAX_LIMIT)
+    whole = call.cloud.nova.all(
+        "SELECT * FROM instances WHERE uuid IN (SELECT value FROM json_each(?))"
+        " ORDER BY created_at DESC, id DESC",
+        json.dumps([row["uuid"] for row in page]),
+    )
+    return whole, more
 
 
 def paged(call: Call, found: list[Row], key: str, most: int) -> tuple[list[Row], bool]:
