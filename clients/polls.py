@@ -46,9 +46,7 @@ class Poll:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def wait(
-        self, key: str, until: Callable[[Row | None], T | None], seconds: float, check: Callable[[], None]
-    ) -> T:
+    def wait(self, key: str, until: Callable[[Row | None], T | None], seconds: float, check: Callable[[], None]) -> T:
         """Wait until ``until(row)`` is something else than None, and return it.
 
         ``until`` gets None while the list has no such row; what it raises is raised here. ``check`` is called
@@ -161,7 +159,9 @@ class Polls:
             return reads.volumes(cloud, updated_since=since if newest >= (3, 60) else None)
 
         self.servers = Poll(
-            "server", _Changes(lambda since: reads.servers(cloud, changes_since=since), lambda row: row.get("updated")), interval
+            "server",
+            _Changes(lambda since: reads.servers(cloud, changes_since=since), lambda row: row.get("updated")),
+            interval,
         )
         self.volumes = Poll(
             "volume", _Changes(volumes, lambda row: row.get("updated_at") or row.get("created_at")), interval

@@ -44,15 +44,21 @@ def store_errors(shown: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        raise StoreError(f"the run store {shown} failed: {_reason(error)}; nothing was lost, {_advice(error)}") from error
+        raise StoreError(
+            f"the run store {shown} failed: {_reason(error)}; nothing was lost, {_advice(error)}"
+        ) from error
 
 
 @contextlib.contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One write transaction; on SQLite it takes the write lock at its start, not in its middle."""
-    with store_errors(engine.url.render_as_string(hide_password=True)):
-        with engine.connect().execution_options(stackmend_writes=True) as connection, connection.begin():
-            yield connection
+    shown = engine.url.render_as_string(hide_password=True)
+    with (
+        store_errors(shown),
+        engine.connect().execution_options(stackmend_writes=True) as connection,
+        connection.begin(),
+    ):
+        yield connection
 
 
 @contextlib.contextmanager

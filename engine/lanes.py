@@ -15,7 +15,6 @@ from taskflow.engines import helpers
 from taskflow.engines.action_engine.engine import SerialActionEngine
 from taskflow.patterns import linear_flow
 from taskflow.persistence import models
-from taskflow.types import failure
 
 from stackmend.engine.journal import META_KEY, Journal
 from stackmend.engine.persistence import LaneBackend
@@ -99,9 +98,7 @@ class LaneRunner:
         self.storage.inject({**doors, "journal": journal}, transient=True)
         try:
             self._engine.run()
-        except (taskflow_errors.WrappedFailure, failure.Failure):
-            pass
-        except Exception:  # noqa: BLE001 - TaskFlow reraises a failed step's own exception, already saved
+        except Exception:  # TaskFlow raises a failed step's own exception again; it is saved already
             if not (self.storage.get_execute_failures() or self.storage.get_revert_failures()):
                 raise
 

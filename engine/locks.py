@@ -22,9 +22,7 @@ def acquire(connection: sa.Connection, run_id: str, targets: Collection[str]) ->
                     f"see `stackmend status {lock.run_id}`; let it end, or `stackmend abandon {lock.run_id}` it first"
                 )
             mine.add(lock.target)
-    rows = [
-        {"target": target, "run_id": run_id, "since": clock.now()} for target in sorted(set(targets) - mine)
-    ]
+    rows = [{"target": target, "run_id": run_id, "since": clock.now()} for target in sorted(set(targets) - mine)]
     if rows:
         connection.execute(sa.insert(tables.LOCKS), rows)
 

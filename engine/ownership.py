@@ -73,6 +73,14 @@ def living(owner: str | None, lease_until: float | None) -> Owner | None:
     return None if known.dead() else known
 
 
+def held(run_id: str, owner: Owner) -> Held:
+    """The error for a run that another living process works on."""
+    return Held(
+        f"run {run_id} is held by {owner}: `stackmend watch {run_id}` follows it; if that process is "
+        f"stuck, `stackmend resume {run_id} --take-over` takes the run away from it"
+    )
+
+
 class Lease:
     """This process's hold on a run; renewed by a thread of its own until ``release``."""
 
@@ -97,10 +105,7 @@ class Lease:
             ).one()
             owner = living(row.owner, row.lease_until)
             if owner is not None and not take_over:
-                raise Held(
-                    f"run {run_id} is held by {owner}: `stackmend watch {run_id}` follows it; if that process is "
-                    f"stuck, `stackmend resume {run_id} --take-over` takes it away from it"
-                )
+                raise held(run_id, owner)
             me = json.dumps(asdict(Owner.me()))
             values = {"owner": me, "lease_until": time.time() + seconds, "epoch": row.epoch + 1}
             connection.execute(sa.update(tables.RUNS).where(tables.RUNS.c.id == run_id).values(values))

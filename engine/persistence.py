@@ -40,7 +40,7 @@ _INSERT_FLOWS = sa.insert(tables.FLOWS)
 _INSERT_ATOMS = sa.insert(tables.ATOMS)
 
 
-class LaneBackend(impl_sqlalchemy.SQLAlchemyBackend):  # type: ignore[misc]
+class LaneBackend(impl_sqlalchemy.SQLAlchemyBackend):
     """The store as one lane's TaskFlow engine sees it.
 
     ``conf`` is TaskFlow's; ``engine`` the run store's; ``writer`` the owner's Writer.
@@ -55,7 +55,7 @@ class LaneBackend(impl_sqlalchemy.SQLAlchemyBackend):  # type: ignore[misc]
         return self._connection
 
 
-class LaneConnection(impl_sqlalchemy.Connection):  # type: ignore[misc]
+class LaneConnection(impl_sqlalchemy.Connection):
     """Reads as TaskFlow's own connection does, writes as this module's docstring says."""
 
     def __init__(self, backend: LaneBackend, engine: sa.Engine, writer: Writer) -> None:

@@ -3,7 +3,7 @@
 ``build`` is the one factory that TaskFlow stores with every lane. It must never move or be renamed.
 """
 
-import logging
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,18 +13,22 @@ from taskflow.patterns import linear_flow
 
 from stackmend.engine import clock, procedures, status
 from stackmend.engine.coordinator import Coordinator, Limits
-from stackmend.engine.journal import Journal
+from stackmend.engine.journal import Journal, Stopped
 from stackmend.engine.lanes import LaneRunner, Work, chain
-from stackmend.engine.ownership import LEASE_SECONDS, Lease, whoami
+from stackmend.engine.ownership import LEASE_SECONDS, Lease, held, whoami
 from stackmend.engine.persistence import LaneBackend
 from stackmend.engine.plan import Lane
 from stackmend.engine.status import LaneStatus
 from stackmend.engine.store import Run, Store
 from stackmend.engine.writer import Writer
-from stackmend.errors import BadInput, LeaseLost, PastNoReturn, PlanRefused
+from stackmend.errors import BadInput, NotApproved, PastNoReturn, PlanRefused, StoreError
 
-LOG = logging.getLogger(__name__)
 Told = Callable[[LaneStatus], None]
+
+
+_UNDER_WAY = frozenset([status.PENDING, status.RUNNING, status.INTERRUPTED, status.REVERTING])
+_FAILED = frozenset([status.FAILED, status.REVERT_FAILED])
+_ENDED_WELL = frozenset([status.DONE, status.SKIPPED, status.REVERTED])
 
 
 def build(procedure: str, version: str, lane: dict[str, Any]) -> linear_flow.Flow:
@@ -56,13 +60,14 @@ def execute(store: Store, run_id: str, session: Session, take_over: bool = False
     BadInput (already ended), LeaseLost, StoreError.
     """
     run = store.run(run_id)
-    if run.outcome in (status.DONE, status.ABANDONED, status.REVERTED):
-        raise BadInput(f"run {run_id} has ended: {run.outcome}; `stackmend report {run_id}` tells what it did")
+    check_resumable(store, run, take_over)
     reverting = any(lane.state == status.REVERTING for lane in store.lanes(run))
     return _Working(store, run, session, take_over).go("revert" if reverting else "execute")
 
 
-def revert(store: Store, run_id: str, session: Session, lanes: list[str] | None = None, where_possible: bool = False) -> str | None:
+def revert(
+    store: Store, run_id: str, session: Session, lanes: list[str] | None = None, where_possible: bool = False
+) -> str | None:
     """Undo the run's lanes (all of them, or those named); returns the outcome.
 
     Raises PastNoReturn, and reverts nothing, when one of them has passed its point of no return, unless
@@ -89,24 +94,65 @@ def revert(store: Store, run_id: str, session: Session, lanes: list[str] | None 
 def retry(store: Store, run_id: str, session: Session, lanes: list[str] | None = None) -> str | None:
     """Execute the failed steps again (of the lanes named, or of all), then what follows them."""
     run = store.run(run_id)
-    failed = {lane.key for lane in store.lanes(run) if lane.state in (status.FAILED, status.REVERT_FAILED)}
-    wanted = {lane.key for lane in store.lanes(run) if lane.key in failed and (not lanes or {lane.key, lane.title} & set(lanes))}
+    failed = {lane.key for lane in store.lanes(run) if lane.state in _FAILED}
+    wanted = {
+        lane.key
+        for lane in store.lanes(run)
+        if lane.key in failed and (not lanes or {lane.key, lane.title} & set(lanes))
+    }
     if not wanted:
-        raise BadInput(f"run {run_id} has no failed step to retry{' there' if lanes else ''}: see `stackmend status {run_id}`")
+        raise BadInput(
+            f"run {run_id} has no failed step to retry{' there' if lanes else ''}: see `stackmend status {run_id}`"
+        )
     return _Working(store, run, session, take_over=False).go("retry", wanted)
 
 
-def skip(store: Store, run_id: str, step: str, session: Session, reason: str) -> None:
-    """Count a step that did not succeed as done, under the operator's name. Raises BadInput."""
+def skip(store: Store, run_id: str, step: str, reason: str) -> None:
+    """Count a step that did not succeed as done, under the operator's name. Raises BadInput, Held."""
     run = store.run(run_id)
     for lane in store.lanes(run):
         for known in lane.steps:
             if known.name == step:
                 if known.state not in (status.FAILED, status.INTERRUPTED, status.REVERT_FAILED):
                     raise BadInput(f"step {step} is {known.state}: only a failed or interrupted step can be skipped")
-                _Working(store, run, session, take_over=False).skip(run.plan.lane(lane.key), step, reason)
+                _skip(store, run, run.plan.lane(lane.key), step, reason)
                 return
     raise BadInput(f"run {run_id} has no step {step}: `stackmend show {run_id}` lists them")
+
+
+def abandon(store: Store, run_id: str, reason: str) -> None:
+    """Give a run up: nothing more of it is executed, its targets are free. Raises Held, BadInput."""
+    run = store.run(run_id)
+    if run.outcome in (status.DONE, status.REVERTED, status.ABANDONED):
+        raise BadInput(f"run {run_id} has ended: {run.outcome}; it holds nothing")
+    with _Owned(store, run):
+        store.note(run_id, "abandoned", reason)
+        store.end(run, status.ABANDONED, [])
+
+
+def check_resumable(store: Store, run: Run, take_over: bool) -> None:
+    """Refuse, before the cloud is asked for anything, what can't be resumed. Raises BadInput, NotApproved, Held."""
+    if run.outcome in (status.DONE, status.ABANDONED, status.REVERTED):
+        raise BadInput(f"run {run.id} has ended: {run.outcome}; `stackmend report {run.id}` tells what it did")
+    if not run.approved:
+        raise NotApproved(
+            f"run {run.id} waits for approval: `stackmend show {run.id}`, then `stackmend approve {run.id}`"
+        )
+    if run.owner is not None and not take_over:
+        raise held(run.id, run.owner)
+    if run.outcome is not None and not any(lane.state in _UNDER_WAY for lane in store.lanes(run)):
+        raise BadInput(
+            f"run {run.id} has ended {run.outcome}, and nothing of it waits: `stackmend retry {run.id}` executes its "
+            "failed steps again"
+        )
+
+
+def _skip(store: Store, run: Run, lane: Lane, step: str, reason: str) -> None:
+    work = Work(run.id, run.plan.procedure, run.plan.version)
+    with _Owned(store, run) as owned:
+        note = {"by": whoami(), "at": clock.now(), "reason": reason}
+        LaneRunner(work, lane, owned.backend()).skip(step, note)
+        store.note(run.id, "skipped", f"{step}: {reason}")
 
 
 def _past_no_return(lane: Lane, found: LaneStatus) -> str | None:
@@ -129,48 +175,44 @@ class _Working:
 
     def go(self, what: str, only: set[str] | None = None) -> str | None:
         """Do ``what`` (execute, retry, revert) with the lanes that need it; returns the outcome."""
-        with _Owned(self._store, self._run, self._session, self._take_over) as owned:
+        with _Owned(self._store, self._run, self._take_over, self._session.lease_seconds) as owned:
             self._store.begin(self._run, what)
             states = {lane.key: lane.state for lane in self._store.lanes(self._run)}
             try:
                 self._run_lanes(what, owned, states, only)
-            finally:
-                outcome = self._end(owned)
-        return outcome
-
-    def skip(self, lane: Lane, step: str, reason: str) -> None:
-        """Store that an operator counts a step as done."""
-        with _Owned(self._store, self._run, self._session, self._take_over) as owned:
-            note = {"by": whoami(), "at": clock.now(), "reason": reason}
-            LaneRunner(self._work, lane, owned.backend()).skip(step, note)
-            self._store.note(self._run.id, "skipped", f"{step}: {reason}")
+            except Stopped as stopped:
+                # Whoever lost the run writes nothing more, not even that it stopped.
+                if stopped.__cause__ is not None:
+                    raise stopped.__cause__ from None
+            return self._end(owned)
 
     def _run_lanes(self, what: str, owned: "_Owned", states: dict[str, str], only: set[str] | None) -> None:
-        ended = (status.DONE, status.SKIPPED, status.REVERTED)
-        if what == "revert":
-            chosen = [lane for lane in self._run.plan.lanes if (lane.key in only if only is not None else states[lane.key] == status.REVERTING)]
-        else:
-            chosen = [lane for lane in self._run.plan.lanes if states[lane.key] not in ended]
-            chosen = [lane for lane in chosen if states[lane.key] != status.FAILED or (what == "retry" and lane.key in (only or ()))]
-
         def work(lane: Lane) -> bool:
             runner = LaneRunner(self._work, lane, owned.backend())
             journal = Journal(runner.storage, self._run.id, owned.lease.check, self._session.stop)
-            if what == "retry" and only and lane.key in only:
+            if what == "retry" and states[lane.key] in _FAILED:
                 runner.retry()
             (runner.revert if what == "revert" else runner.execute)(journal, self._session.doors)
             found = status.lane_status(lane, runner.atoms())
             self._session.told(found)
-            return found.state in ended
+            return found.state in _ENDED_WELL
 
+        wanted = only if only is not None else set()
+        if what == "execute":
+            wanted = {key for key, state in states.items() if state in _UNDER_WAY}
+        elif what == "retry":
+            wanted = wanted | {key for key, state in states.items() if state in _UNDER_WAY}
+        elif only is None:
+            wanted = {key for key, state in states.items() if state == status.REVERTING}
         stages = self._run.plan.stages[::-1] if what == "revert" else self._run.plan.stages
+        chosen = [lane for lane in self._run.plan.lanes if lane.key in wanted]
         Coordinator(stages, self._session.limits, self._session.stop).run(chosen, work)
 
     def _end(self, owned: "_Owned") -> str | None:
         owned.writer.close()
         lanes = status.lane_statuses(self._run.plan, self._store.atoms(self._run.id), alive=False)
         outcome = status.outcome(lanes, self._run.gates)
-        ended = {lane.key for lane in lanes if lane.state in (status.DONE, status.SKIPPED, status.REVERTED)}
+        ended = {lane.key for lane in lanes if lane.state in _ENDED_WELL}
         unfinished = [target for lane in self._run.plan.lanes if lane.key not in ended for target in lane.locks]
         self._store.end(self._run, outcome, unfinished)
         return outcome
@@ -179,17 +221,18 @@ class _Working:
 class _Owned:
     """The lease on a run and the writer that is fenced by it, for as long as the block lasts."""
 
-    def __init__(self, store: Store, run: Run, session: Session, take_over: bool) -> None:
-        self._store, self._run, self._session, self._take_over = store, run, session, take_over
+    def __init__(self, store: Store, run: Run, take_over: bool = False, seconds: float = LEASE_SECONDS) -> None:
+        self._store, self._run, self._take_over, self._seconds = store, run, take_over, seconds
 
     def __enter__(self) -> "_Owned":
-        self.lease = Lease.take(self._store.engine, self._run.id, self._take_over, self._session.lease_seconds)
+        self.lease = Lease.take(self._store.engine, self._run.id, self._take_over, self._seconds)
         self.writer = Writer(self._store.engine, self._run.id, self.lease.epoch)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.writer.close()
-        self.lease.release()
+        with contextlib.suppress(StoreError):
+            self.lease.release()
 
     def backend(self) -> LaneBackend:
         """TaskFlow's persistence for one lane."""

@@ -88,9 +88,7 @@ def lane_status(lane: Lane, atoms: Iterable[Mapping[str, Any]], alive: bool = Tr
     """One lane's status from its stored atoms (rows with name, state, intention, meta, results, failure, ...)."""
     stored = {atom["name"]: atom for atom in atoms}
     steps = [_step(planned.name, planned.title, stored.get(planned.name), alive) for planned in lane.steps]
-    undoing = any(
-        atom["intention"] == states.REVERT and atom["state"] != states.REVERTED for atom in stored.values()
-    )
+    undoing = any(atom["intention"] == states.REVERT and atom["state"] != states.REVERTED for atom in stored.values())
     return LaneStatus(lane.key, lane.title, lane.stage, _lane_state(steps, undoing, alive), steps)
 
 

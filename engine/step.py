@@ -16,6 +16,7 @@ A step names in the signature of each of these methods what it needs (``cloud``,
 import functools
 import inspect
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -51,7 +52,7 @@ class NotStarted:
 Seen = Done | InFlight | NotStarted
 
 
-class Step(task.Task):  # type: ignore[misc]
+class Step(task.Task):
     """One effect on one target.
 
     ``slug`` and ``target`` make the step's name, which is data: a stored run is matched by it, so it must
@@ -76,25 +77,25 @@ class Step(task.Task):  # type: ignore[misc]
             revert_requires=["journal", *_needs(type(self), "undo")],
         )
 
-    # What a step defines.
+    # What a step defines: each method names what it needs in its own signature.
 
     def effects(self) -> list[Any]:
         """The exact calls, statements or commands that ``act`` sends; each has ``text()`` and ``to_json()``."""
         return []
 
-    def observe(self, record: Record) -> Seen:
+    def observe(self, *args: Any, **kwargs: Any) -> Seen:
         """Ask the cloud; must not change anything. Raises NeedsHands when the answer is ambiguous."""
         raise NotImplementedError
 
-    def act(self, record: Record) -> str:
+    def act(self, *args: Any, **kwargs: Any) -> str:
         """Bring about the effect; returns the service's request id. Raises Refused, AnswerLost."""
         raise NotImplementedError
 
-    def confirm(self, record: Record, journal: Journal) -> Evidence:
+    def confirm(self, *args: Any, **kwargs: Any) -> Evidence:
         """Wait until the cloud proves the effect; returns the proof. Raises NeedsHands at the deadline."""
         raise NotImplementedError
 
-    def undo(self, record: Record, journal: Journal) -> Evidence:
+    def undo(self, *args: Any, **kwargs: Any) -> Evidence:
         """Restore what was before, and confirm it. Raises ChangedSince."""
         raise NotImplementedError
 
@@ -165,12 +166,13 @@ def _told(record: Record) -> dict[str, Any]:
 
 
 @functools.cache
-def inspect_arguments(step: type[Step], method: str) -> tuple[str, ...]:
-    """The names that a step's method asks for, without ``self``."""
-    return tuple(name for name in inspect.signature(getattr(step, method)).parameters if name != "self")
+def inspect_arguments(step: Hashable, method: str) -> tuple[str, ...]:
+    """The names that a step's method asks for; none where the step leaves the method out."""
+    found = inspect.signature(getattr(step, method)).parameters.values()
+    return tuple(item.name for item in found if item.kind is item.POSITIONAL_OR_KEYWORD and item.name != "self")
 
 
 @functools.cache
-def _needs(step: type[Step], *methods: str) -> tuple[str, ...]:
+def _needs(step: Hashable, *methods: str) -> tuple[str, ...]:
     names = {name for method in methods for name in inspect_arguments(step, method)}
     return tuple(sorted(names - _OUR_ARGUMENTS))

@@ -130,7 +130,9 @@ class Store:
     def begin(self, run: Run, what: str) -> None:
         """Note that a process works on the run, and lock its targets. Raises NotApproved, Held."""
         if not run.approved:
-            raise NotApproved(f"run {run.id} waits for approval: read `stackmend show {run.id}`, then `stackmend approve {run.id}`")
+            raise NotApproved(
+                f"run {run.id} waits for approval: read `stackmend show {run.id}`, then `stackmend approve {run.id}`"
+            )
         with writing(self.engine) as connection:
             locks.acquire(connection, run.id, list(run.plan.targets()))
             values: dict[str, Any] = {"outcome": None, "ended_at": None}
@@ -171,7 +173,7 @@ class Store:
         found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         with reading(self.engine) as connection:
             for row in connection.execute(query):
-                found[row.lane].append(row._mapping)
+                found[row.lane].append(dict(row._mapping))
         return found
 
     def lanes(self, run: Run) -> list[status.LaneStatus]:

@@ -14,7 +14,9 @@ DEFAULT_PRIORITY = 100
 Server = Mapping[str, Any]
 
 
-def dependencies(servers: Sequence[Server], groups: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], list[str]]:
+def dependencies(
+    servers: Sequence[Server], groups: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, list[str]], list[str]]:
     """For each server the ids it comes after, and notes on names that mean nothing here.
 
     Metadata ``stackmend:after`` holds names or ids of servers, or ``group:NAME`` of a server group, parted
@@ -43,10 +45,11 @@ def priority(server: Server) -> int:
         return DEFAULT_PRIORITY
 
 
-def longest_chain(after: Mapping[str, Sequence[str]]) -> int:
-    """How many servers must come back one after the other, at the most."""
+def depths(after: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """How many servers each one waits for, one behind the other."""
     graph = nx.DiGraph([(earlier, later) for later, earlier_ones in after.items() for earlier in earlier_ones])
-    return len(nx.dag_longest_path(graph)) if graph else 1
+    graph.add_nodes_from(after)
+    return {node: depth for depth, nodes in enumerate(nx.topological_generations(graph)) for node in nodes}
 
 
 def _names(text: str | None) -> list[str]:

@@ -20,7 +20,12 @@ PARAMETERS = (
     Parameter("host", "only the servers of this compute host", many=True),
     Parameter("project", "only the servers of this project (name or id)", many=True),
     Parameter("exclude", "leave this server alone (name or id)", many=True),
-    Parameter("ssh_reboot", "reboot every guest from inside too, not only those with stackmend:ssh-reboot", bool, False),
+    Parameter(
+        "ssh_reboot",
+        "reboot every guest from inside too, not only those with stackmend:ssh-reboot",
+        bool,
+        False,
+    ),
     Parameter("boot_timeout", "seconds a server may take to come back", float, 600.0, least=1),
     Parameter("attach_timeout", "seconds a volume may take to be attached", float, 180.0, least=1),
     Parameter("ready_timeout", "seconds to wait for the cloud's services", float, 900.0, least=0),
@@ -46,17 +51,21 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     """A lane for the gate, one for each server that needs something, one for the sweep."""
     now = {server["id"]: server for server in captured["servers"]}
     then = captured.get("then") or captured["servers"]
-    judged = [
-        (server, repairs.judge(server, now.get(server["id"]), captured["legacy"])) for server in then
-    ]
+    judged = [(server, repairs.judge(server, now.get(server["id"]), captured["legacy"])) for server in then]
     recovered = [(server, judgement) for server, judgement in judged if judgement.verdict == "ready"]
     after, notes = order.dependencies([server for server, _ in recovered], captured["groups"])
     lanes = [_server_lane(server, judgement, captured, given, after) for server, judgement in recovered]
     verdicts = [Verdict(f"server:{server['id']}", server["name"], found.verdict, found.why) for server, found in judged]
     if lanes:
-        lanes.sort(key=lambda lane: lane.priority)
+        depth = order.depths(after)
+        lanes.sort(key=lambda lane: (depth[lane.facts["id"]], lane.priority, lane.title))
         lanes = [_ready_lane(recovered, given), *lanes, _sweep_lane(recovered)]
-    return Draft(lanes, verdicts, notes + _disk_notes(judged), SECONDS_PER_SERVER * order.longest_chain(after))
+    return Draft(
+        lanes,
+        verdicts,
+        notes + _disk_notes(judged),
+        SECONDS_PER_SERVER * (1 + max(order.depths(after).values(), default=0)),
+    )
 
 
 def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
@@ -68,7 +77,11 @@ def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
     server, wait = facts["id"], facts["wait"]
     chain: list[Step] = []
     if facts["clear_task"]:
-        chain.append(servers.ClearTask(server, facts["vm_state"], facts["clear_task"], facts["sql"], "no reboot is accepted in it"))
+        chain.append(
+            servers.ClearTask(
+                server, facts["vm_state"], facts["clear_task"], facts["sql"], "no reboot is accepted in it"
+            )
+        )
     for disk in facts["disks"]:
         chain += _repair(server, disk)
     if facts["reboot"]:
@@ -84,7 +97,11 @@ def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
 
 def _repair(server: str, disk: dict[str, Any]) -> list[Step]:
     """Before the reboot: what nova and cinder must agree on, or they would lose the disk."""
-    volume, action, was = disk["volume_id"], disk["action"], {"status": disk["status"], "attach_status": disk["attach_status"]}
+    volume, action, was = (
+        disk["volume_id"],
+        disk["action"],
+        {"status": disk["status"], "attach_status": disk["attach_status"]},
+    )
     if disk["legacy_row"] and action == repairs.REATTACH:
         return [volumes.LegacyReset(volume, disk["legacy_row"], disk["why"])]
     if action == repairs.RESET:
@@ -105,7 +122,13 @@ def _reattach(server: str, disk: dict[str, Any], seconds: float) -> Step:
     return volumes.Reattach(server, disk, seconds, when, disk["why"])
 
 
-def _server_lane(server: dict[str, Any], judgement: repairs.Judgement, captured: dict[str, Any], given: Mapping[str, Any], after: Mapping[str, list[str]]) -> Lane:
+def _server_lane(
+    server: dict[str, Any],
+    judgement: repairs.Judgement,
+    captured: dict[str, Any],
+    given: Mapping[str, Any],
+    after: Mapping[str, list[str]],
+) -> Lane:
     disks = [{**repair.disk, "action": repair.action, "why": repair.why} for repair in judgement.repairs]
     now = next(item for item in captured["servers"] if item["id"] == server["id"])
     facts = {
@@ -128,7 +151,10 @@ def _server_lane(server: dict[str, Any], judgement: repairs.Judgement, captured:
         after=[f"server:{earlier}" for earlier in after[server["id"]]],
         priority=order.priority(server),
         group=now["host"] or "",
-        locks=[f"server:{server['id']}"],
+        locks=[
+            f"server:{server['id']}",
+            *(f"volume:{disk['volume_id']}" for disk in disks if disk["action"] in repairs.TOUCHED),
+        ],
     )
 
 
@@ -136,7 +162,11 @@ def _wanted(server: dict[str, Any], disks: list[dict[str, Any]]) -> dict[str, An
     """What verification will ask for: the server as captured, less what was left to others."""
     expected = {disk["volume_id"]: "in-use" for disk in disks if disk["action"] != repairs.LEAVE}
     state = "stopped" if server["vm_state"] == "stopped" else "active"
-    return {"vm_state": state, "volumes": expected, "ports": {port["id"]: port["status"] for port in server["ports"]}}
+    return {
+        "vm_state": state,
+        "volumes": expected,
+        "ports": {port["id"]: port["status"] for port in server["ports"]},
+    }
 
 
 def _ssh(server: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -144,7 +174,9 @@ def _ssh(server: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | N
     if not (asked or given["ssh_reboot"]):
         return None
     if not server["addresses"]:
-        raise BadInput(f"server {server['name']} has no address to reach it at by SSH: --exclude it, or remove {SSH_REBOOT}")
+        raise BadInput(
+            f"server {server['name']} has no address to reach it at by SSH: --exclude it, or remove {SSH_REBOOT}"
+        )
     return {"address": server["addresses"][0], "user": server["metadata"].get("stackmend:ssh-user")}
 
 
@@ -177,7 +209,7 @@ def _disk_notes(judged: list[tuple[dict[str, Any], repairs.Judgement]]) -> list[
 PROCEDURE = Procedure(
     name="power-loss",
     version="1",
-    summary="bring a cloud back after a power loss: rows put right, each server rebooted once, volumes attached, all proved",
+    summary="bring a cloud back: rows put right, each server rebooted once, volumes attached, all of it proved",
     guide='Nova administrator\'s guide, "Recover cloud after disaster"',
     parameters=PARAMETERS,
     stages=STAGES,

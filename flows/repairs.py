@@ -13,10 +13,11 @@ from typing import Any
 Disk = Mapping[str, Any]
 # Somebody else is at work on these volumes, or was: not ours to touch.
 OTHERS_WORK = frozenset(
-    ["error_deleting", "deleting", "backing-up", "restoring-backup", "uploading", "retyping", "extending"]
-    + ["migrating", "awaiting-transfer", "error_extending", "error_restoring", "creating", "downloading"]
+    "error_deleting deleting backing-up restoring-backup uploading retyping extending migrating "
+    "awaiting-transfer error_extending error_restoring creating downloading".split()
 )
 KEEP, RESET, RESTORE, REATTACH, LEAVE, LOST = "keep", "reset", "restore", "reattach", "leave", "lost"
+TOUCHED = frozenset([RESET, RESTORE, REATTACH])
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class Judgement:
 
 # Nova refuses a hard reboot in any other task state, or accepts it twice.
 _REBOOTABLE_TASKS = frozenset(
-    [None, "rebooting", "reboot_pending", "reboot_started", "rebooting_hard"]
-    + ["suspending", "resuming", "pausing", "unpausing"]
+    [None, *"rebooting reboot_pending reboot_started rebooting_hard suspending resuming pausing unpausing".split()]
 )
 _LIVE_TASKS = frozenset(["migrating", "rebuilding", "deleting", "spawning", "scheduling", "networking"])
 
@@ -85,7 +85,17 @@ def _repair(disk: Disk, now: Mapping[str, Any], reboots: bool, legacy: bool) -> 
 
 def _current(disk: Disk, current: Disk | None) -> dict[str, Any]:
     """Where the disk stands now; what it was (device, tag, flag) stays as captured."""
-    moving = ["at_nova", "at_cinder", "nova_attachment", "cinder_attachment", "status", "attach_status", "restorable", "others", "legacy_row"]
+    moving = [
+        "at_nova",
+        "at_cinder",
+        "nova_attachment",
+        "cinder_attachment",
+        "status",
+        "attach_status",
+        "restorable",
+        "others",
+        "legacy_row",
+    ]
     if current is not None:
         return {name: current[name] for name in moving}
     return {"at_nova": False, "at_cinder": False}
@@ -106,16 +116,25 @@ def _decide(disk: Disk, reboots: bool, legacy: bool) -> tuple[str, str]:
         return (LOST if disk["root"] else LEAVE), f"it hangs on server {disk['others'][0]} now"
     if disk["at_nova"]:
         if not disk["root"] and reboots:
-            return REATTACH, "cinder lost its attachment: nova drops the disk at the reboot, then it is attached again"
+            return (
+                REATTACH,
+                "cinder lost its attachment: nova drops the disk at the reboot, then it is attached again",
+            )
         what = "its root disk" if disk["root"] else "a disk of a stopped server"
         if disk["restorable"]:
-            return RESTORE, f"cinder deleted the attachment of {what}: brought back before nova can drop the disk"
+            return (
+                RESTORE,
+                f"cinder deleted the attachment of {what}: brought back before nova can drop the disk",
+            )
         return LOST, (
             f"cinder has no attachment for {what} {disk['volume_id']}, and a reboot would delete nova's mapping: "
             "give stackmend cinder's database (--sql cinder=URL), or restore the attachment by hand"
         )
     if disk["root"]:
-        return LOST, f"nova has no mapping of its root disk {disk['volume_id']}: restore nova's block device mapping first"
+        return (
+            LOST,
+            f"nova has no mapping of its root disk {disk['volume_id']}: restore nova's block device mapping first",
+        )
     if not reboots:
         return LEAVE, "nova has no mapping of it, and the server stays stopped: attach it when it is started"
     return REATTACH, "nova lost its mapping: attached again after the reboot"
@@ -126,4 +145,7 @@ def _decide_legacy(disk: Disk, reboots: bool) -> tuple[str, str]:
         return LEAVE, f"its status is {disk['status']}: not touched"
     if disk["root"] or not reboots or not disk["legacy_row"]:
         return KEEP, "a root disk, or a disk of a stopped server, is never reset"
-    return REATTACH, "schema before volume_attachment: reset as the guide says, attached again after the reboot"
+    return (
+        REATTACH,
+        "schema before volume_attachment: reset as the guide says, attached again after the reboot",
+    )

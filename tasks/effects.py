@@ -48,7 +48,10 @@ class RowStep(Step):
         written = _written(self.changes())
         if all(_holds(image, written[_place(change)]) for change, image in zip(self.changes(), images, strict=True)):
             return Done({"rows": len(images), "already": not record.acted})
-        before = [{column: image[column] for column in change.values} for change, image in zip(self.changes(), images, strict=True)]
+        before = [
+            {column: image[column] for column in change.values}
+            for change, image in zip(self.changes(), images, strict=True)
+        ]
         return NotStarted({"rows": before})
 
     def act(self, record: Record, databases: Databases) -> str:

@@ -63,7 +63,9 @@ class RebootInside(Step):
             if boot_id != record.before["boot_id"]:
                 return {"boot_id": boot_id, "before": record.before["boot_id"]}
             journal.pause(_LOOK_EVERY)
-        raise NeedsHands(f"guest {self.address} was told to reboot and still has its old boot id after {self.seconds:.0f} s")
+        raise NeedsHands(
+            f"guest {self.address} was told to reboot and still has its old boot id after {self.seconds:.0f} s"
+        )
 
     def _answers(self, journal: Journal, ssh: Ssh) -> str:
         deadline = time.monotonic() + self.seconds

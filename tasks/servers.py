@@ -1,6 +1,7 @@
 """Servers: bring one back, once; and see that it is back."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from stackmend.clients import reads
@@ -78,7 +79,9 @@ class ClearTask(ApiStep):
         if found == self.was:
             return {"already": True}
         if not rows or found["task_state"] is not None:
-            raise ChangedSince(f"server {self.target} has been given other work since ({found}): its task state stays as it is")
+            raise ChangedSince(
+                f"server {self.target} has been given other work since ({found}): its task state stays as it is"
+            )
         journal.undoing(self.name, record, found)
         databases["nova"].change([RowChange("nova", "instances", {"id": rows[0]["id"]}, self.was, expect=found)])
         return {"restored": self.was}
@@ -108,25 +111,22 @@ class Reboot(ApiStep):
         return ApiCall("compute", "POST", f"/servers/{self.target}/action", {"reboot": {"type": "HARD"}})
 
     def observe(self, record: Record, cloud: Cloud, polls: Polls) -> Seen:
-        """Under way once it was answered, or once nova shows a reboot that is not older than the intent."""
-        if record.answered:
-            return InFlight()
-        if record.acted:
-            return InFlight() if self._arrived(record, cloud) else NotStarted(record.before)
-        row = present(polls.servers.look(self.target), self.target)
-        if (row["OS-EXT-STS:task_state"] or "").startswith("reboot"):
-            return InFlight()
-        return NotStarted(state_of(row))
+        """Under way once it was answered, or once nova shows a reboot that is not older than the intent.
 
-    def act(self, record: Record, cloud: Cloud, polls: Polls) -> str:
-        """Send it, to a host that can do it now."""
+        Raises NeedsHands for a host that can't do it now, before anything is sent.
+        """
+        if record.answered or (record.acted and self._arrived(record, cloud)):
+            return InFlight()
+        row = present(polls.servers.look(self.target), self.target)
+        if (row["OS-EXT-STS:task_state"] or "").startswith("reboot") and not record.acted:
+            return InFlight()
         service = polls.computes.look(self.host) or {}
         if service.get("state") != "up":
             raise NeedsHands(
                 f"nova-compute on {self.host} is {service.get('state', 'unknown')}: a reboot sent now would wait there "
                 "and fire later; bring the host back, then retry"
             )
-        return super().act(record, cloud)
+        return NotStarted(record.before or state_of(row))
 
     def confirm(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
         """Active, running, no task, and changed since the intent. Raises NeedsHands with nova's own reason."""
@@ -144,7 +144,7 @@ class Reboot(ApiStep):
             raise NeedsHands(f"server {self.target} went to error: {self._told(record, cloud, polls)}")
         return found
 
-    def _settled(self, record: Record) -> Any:
+    def _settled(self, record: Record) -> Callable[[Row | None], Evidence | None]:
         before = record.before.get("updated") or ""
 
         def settled(row: Row | None) -> Evidence | None:
@@ -177,5 +177,6 @@ class Reboot(ApiStep):
         row = reads.server(cloud, self.target) or {}
         fault = (row.get("fault") or {}).get("message")
         service = polls.computes.look(self.host) or {}
-        state = f"it is {row.get('OS-EXT-STS:vm_state')}, task {row.get('OS-EXT-STS:task_state')}, on {self.host} (nova-compute {service.get('state', 'unknown')})"
-        return f"{fault or 'nova gives no fault'}; {state}; request {record.answered or record.request_id}"
+        states = f"it is {row.get('OS-EXT-STS:vm_state')}, task {row.get('OS-EXT-STS:task_state')}"
+        where = f"on {self.host} (nova-compute {service.get('state', 'unknown')})"
+        return f"{fault or 'nova gives no fault'}; {states}, {where}; request {record.answered or record.request_id}"

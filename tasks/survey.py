@@ -78,8 +78,20 @@ def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _server(row: Row, devices: list[Row], ports: list[Row], volumes: Mapping[str, Row], modes: Mapping[str, Row], rows: "_Rows") -> Row:
-    at_cinder = {volume["id"]: item for volume in volumes.values() for item in volume["attachments"] if item["server_id"] == row["id"]}
+def _server(
+    row: Row,
+    devices: list[Row],
+    ports: list[Row],
+    volumes: Mapping[str, Row],
+    modes: Mapping[str, Row],
+    rows: "_Rows",
+) -> Row:
+    at_cinder = {
+        volume["id"]: item
+        for volume in volumes.values()
+        for item in volume["attachments"]
+        if item["server_id"] == row["id"]
+    }
     at_nova = {device["volume_id"]: device for device in devices}
     disks = [
         _disk(volume, at_nova.get(volume), at_cinder.get(volume), volumes.get(volume), modes, rows, row)
@@ -101,12 +113,24 @@ def _server(row: Row, devices: list[Row], ports: list[Row], volumes: Mapping[str
     }
 
 
-def _disk(volume: str, device: Row | None, attachment: Row | None, row: Row | None, modes: Mapping[str, Row], rows: "_Rows", server: Row) -> Row:
+def _disk(
+    volume: str,
+    device: Row | None,
+    attachment: Row | None,
+    row: Row | None,
+    modes: Mapping[str, Row],
+    rows: "_Rows",
+    server: Row,
+) -> Row:
     """One volume on one server, as nova and as cinder know it."""
     device, attachment, row = device or {}, attachment or {}, row or {}
     mode = modes.get(str(attachment.get("attachment_id")), {})
     path = device.get("device") or attachment.get("device")
-    root = device["boot_index"] == 0 if device.get("boot_index") is not None else path == server.get("OS-EXT-SRV-ATTR:root_device_name")
+    root = (
+        device["boot_index"] == 0
+        if device.get("boot_index") is not None
+        else path == server.get("OS-EXT-SRV-ATTR:root_device_name")
+    )
     info = mode.get("connection_info")
     return {
         "volume_id": volume,
@@ -181,9 +205,7 @@ class _Rows:
         nova = self._databases["nova"]
         columns = _BDM_COLUMNS + [name for name in _BDM_MODERN if nova.has("block_device_mapping", name)]
         rows = nova.rows("block_device_mapping", {"instance_uuid": self._servers, "deleted": 0}, columns)
-        found = [
-            {**row, "device": row["device_name"], "bdm_uuid": row.get("uuid")} for row in rows if row["volume_id"]
-        ]
+        found = [{**row, "device": row["device_name"], "bdm_uuid": row.get("uuid")} for row in rows if row["volume_id"]]
         return _by(found, "instance_uuid")
 
 
@@ -194,7 +216,13 @@ def _block_devices(cloud: Cloud, servers: list[Row], rows: _Rows) -> dict[str, l
         return {row["id"]: known.get(row["id"], []) for row in servers}
     with_volumes = [row["id"] for row in servers if row.get("os-extended-volumes:volumes_attached")]
     with ThreadPoolExecutor(_READERS) as pool:
-        found = dict(zip(with_volumes, pool.map(lambda server: reads.server_attachments(cloud, server), with_volumes), strict=True))
+        found = dict(
+            zip(
+                with_volumes,
+                pool.map(lambda server: reads.server_attachments(cloud, server), with_volumes),
+                strict=True,
+            )
+        )
     return {
         row["id"]: [{**item, "volume_id": item["volumeId"]} for item in found.get(row["id"], [])] for row in servers
     }
@@ -206,10 +234,16 @@ def _resolved(cloud: Cloud, scope: Scope, found: list[Row]) -> Scope:
     hosts = {row.get("OS-EXT-SRV-ATTR:host") for row in found}
     for server in [*scope.servers, *scope.exclude]:
         if server not in names:
-            raise BadInput(f"there is no server {server} in this cloud: `openstack server list --all-projects` shows them")
+            raise BadInput(
+                f"there is no server {server} in this cloud: `openstack server list --all-projects` shows them"
+            )
     for host in scope.hosts:
-        if host not in hosts and host not in {row["host"] for row in reads.compute_services(cloud, binary="nova-compute")}:
-            raise BadInput(f"there is no compute host {host} in this cloud: `openstack compute service list` shows them")
+        if host not in hosts and host not in {
+            row["host"] for row in reads.compute_services(cloud, binary="nova-compute")
+        }:
+            raise BadInput(
+                f"there is no compute host {host} in this cloud: `openstack compute service list` shows them"
+            )
     if not scope.projects:
         return scope
     known = {name: row["id"] for row in reads.projects(cloud) for name in (row["id"], row["name"])}

@@ -37,7 +37,8 @@ class VerifyServer(Step):
         deadline = time.monotonic() + self.seconds
         evidence = self._wait(polls.servers, self.target, self._server_wrong, deadline, journal)
         volumes = [
-            self._wait(polls.volumes, volume, self._volume_wrong, deadline, journal) for volume in self.wanted["volumes"]
+            self._wait(polls.volumes, volume, self._volume_wrong, deadline, journal)
+            for volume in self.wanted["volumes"]
         ]
         ports = [self._wait(polls.ports, port, self._port_wrong, deadline, journal) for port in self.wanted["ports"]]
         return {"server": evidence, "volumes": volumes, "ports": ports}
@@ -61,7 +62,10 @@ class VerifyServer(Step):
         listed = {item["id"] for item in row.get("os-extended-volumes:volumes_attached") or []}
         missing = set(self.wanted["volumes"]) - listed
         if found["task_state"] is not None or found["vm_state"] != self.wanted["vm_state"]:
-            return found, f"it is {found['vm_state']} (task {found['task_state']}), not {self.wanted['vm_state']}"
+            return (
+                found,
+                f"it is {found['vm_state']} (task {found['task_state']}), not {self.wanted['vm_state']}",
+            )
         if found["vm_state"] == "active" and found["power_state"] != RUNNING:
             return found, f"its power state is {found['power_state']}, not running"
         if missing:
@@ -72,7 +76,11 @@ class VerifyServer(Step):
         if row is None:
             return {}, "one of its volumes no longer exists"
         mine = [item for item in row["attachments"] if item["server_id"] == self.target]
-        found = {"id": row["id"], "status": row["status"], "attachment_id": mine[0].get("attachment_id") if mine else None}
+        found = {
+            "id": row["id"],
+            "status": row["status"],
+            "attachment_id": mine[0].get("attachment_id") if mine else None,
+        }
         if not mine:
             return found, f"cinder has no attachment of volume {row['id']} to it (status {row['status']})"
         # A volume in another's hands (backup, retype, deletion) keeps the status that the plan left it in.
@@ -86,8 +94,15 @@ class VerifyServer(Step):
         found = {"id": row["id"], "status": row["status"], "host": row.get("binding:host_id")}
         if row.get("binding:vif_type") in ("binding_failed", "unbound"):
             return found, f"port {row['id']} is not bound ({row['binding:vif_type']}) on {found['host']}"
-        if row["status"] != "ACTIVE" and self.wanted["vm_state"] == "active" and self.wanted["ports"][row["id"]] == "ACTIVE":
-            return found, f"port {row['id']} is {row['status']} on {found['host']}: is the L2 agent there alive?"
+        if (
+            row["status"] != "ACTIVE"
+            and self.wanted["vm_state"] == "active"
+            and self.wanted["ports"][row["id"]] == "ACTIVE"
+        ):
+            return (
+                found,
+                f"port {row['id']} is {row['status']} on {found['host']}: is the L2 agent there alive?",
+            )
         return found, ""
 
 
@@ -108,7 +123,10 @@ class Leftovers(Step):
         for server, volumes in self.servers.items():
             row = polls.servers.look(server)
             listed = {item["id"] for item in (row or {}).get("os-extended-volumes:volumes_attached") or []}
-            found += [f"nova lists volume {volume} on server {server}; the capture does not" for volume in listed - set(volumes)]
+            found += [
+                f"nova lists volume {volume} on server {server}; the capture does not"
+                for volume in listed - set(volumes)
+            ]
             if row and row.get("OS-EXT-STS:task_state"):
                 found.append(f"server {server} still has task {row['OS-EXT-STS:task_state']}")
         return Done({"servers": len(self.servers), "leftovers": found})

@@ -146,7 +146,13 @@ class Reattach(ApiStep):
             wanted["tag"], version = self.disk["tag"], "2.49"
         if self.disk.get("delete_on_termination"):
             wanted["delete_on_termination"], version = True, "2.79"
-        return ApiCall("compute", "POST", f"/servers/{self.server}/os-volume_attachments", {"volumeAttachment": wanted}, version)
+        return ApiCall(
+            "compute",
+            "POST",
+            f"/servers/{self.server}/os-volume_attachments",
+            {"volumeAttachment": wanted},
+            version,
+        )
 
     def observe(self, record: Record, polls: Polls) -> Seen:
         """Both services must show it; one alone is either under way or a matter for a person."""

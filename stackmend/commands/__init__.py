@@ -1,0 +1,1 @@
+"""The commands: each a thin class, served as ``stackmend ...`` and as ``openstack recovery ...``."""

@@ -1,0 +1,123 @@
+"""What all commands share: their options, one sentence for an error, and -f json."""
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from cliff.command import Command
+
+from stackmend import settings as settings_module
+from stackmend.engine import status
+from stackmend.engine.store import Store
+from stackmend.errors import BadInput, StackmendError
+from stackmend.settings import Settings
+
+EXIT_DONE, EXIT_EXCEPTIONS, EXIT_INTERRUPTED = 0, 3, 130
+EXIT_CODES = {
+    status.DONE: EXIT_DONE,
+    status.REVERTED: EXIT_DONE,
+    status.DONE_WITH_EXCEPTIONS: EXIT_EXCEPTIONS,
+    status.NEEDS_HANDS: 4,
+    status.ABANDONED: EXIT_EXCEPTIONS,
+    status.WAITING_APPROVAL: 6,
+    status.RUNNING: EXIT_DONE,
+    status.INTERRUPTED: EXIT_INTERRUPTED,
+    None: EXIT_INTERRUPTED,
+}
+
+
+class Operator(Command):
+    """A command for operators: errors are one sentence on stderr and a documented exit code.
+
+    ``auth_required = False``: the OpenStackClient must not sign in for it; what needs the cloud signs in itself.
+    """
+
+    auth_required = False
+    exit_code = EXIT_DONE
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The options that every command has."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--config", metavar="FILE", help="settings file (default: the usual places)")
+        parser.add_argument("--store", metavar="URL", help="run store (default: a file in the user's state directory)")
+        return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run it; returns the exit code."""
+        try:
+            self.take_action(parsed_args)
+        except StackmendError as error:
+            self.say(f"stackmend: {error}")
+            return error.exit_code
+        except BrokenPipeError:
+            sys.stderr.close()
+        return self.exit_code
+
+    def say(self, text: str) -> None:
+        """Tell the operator something that is not the command's output."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def settings(self, parsed_args: argparse.Namespace) -> Settings:
+        """The settings, with what the command line says above them."""
+        found = settings_module.load(parsed_args.config)
+        if parsed_args.store:
+            found = settings_module.replace(found, store=parsed_args.store)
+        return found
+
+    @contextlib.contextmanager
+    def store(self, parsed_args: argparse.Namespace) -> Iterator[Store]:
+        """The run store, closed again."""
+        store = Store(self.settings(parsed_args).store_url)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+class Document(Operator):
+    """A command that prints one document: as text for people, or as JSON or YAML."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The output format."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("-f", "--format", choices=["text", "json", "yaml"], default="text", help="output format")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace, data: Any, text: str) -> None:
+        """Print ``data`` in the format asked for, or ``text``."""
+        if parsed_args.format == "json":
+            text = json.dumps(data, indent=1, ensure_ascii=False)
+        elif parsed_args.format == "yaml":
+            text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip()
+        self.app.stdout.write(text + "\n")
+
+
+class OnRun(Document):
+    """A command about one run."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which run."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("run", metavar="RUN", help="its id, the beginning of it, its key, or `last`")
+        return parser
+
+
+def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
+    """NAME=VALUE arguments as a mapping; a name given twice becomes a list. Raises BadInput."""
+    found: dict[str, Any] = {}
+    for item in given or []:
+        name, sign, value = item.partition("=")
+        if not sign or not name:
+            raise BadInput(f"{option} takes NAME=VALUE, not {item!r}")
+        name = name.replace("-", "_")
+        found[name] = (
+            [*found[name], value]
+            if isinstance(found.get(name), list)
+            else ([found[name], value] if name in found else value)
+        )
+    return found

@@ -1,0 +1,126 @@
+"""What commands that need the cloud share: signing in, databases, a procedure's parameters, stopping cleanly."""
+
+import argparse
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from stackmend.clients.cloud import Cloud
+from stackmend.commands.base import Document, pairs
+from stackmend.doors import Opened, opened
+from stackmend.engine import status
+from stackmend.engine.coordinator import Limits
+from stackmend.engine.procedures import catalogue
+from stackmend.engine.runs import Session
+from stackmend.engine.status import LaneStatus
+from stackmend.engine.store import Run, Store
+from stackmend.errors import PlanRefused
+from stackmend.settings import Settings
+
+
+class OnCloud(Document):
+    """A command that talks to the cloud."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Databases; the cloud itself is named the OpenStack way (--os-cloud, OS_CLOUD, OS_*)."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--sql",
+            action="append",
+            metavar="NAME=WHERE",
+            help="a service's database (nova, cinder, neutron): its .conf file, or a database URL; repeatable",
+        )
+        return parser
+
+    @contextlib.contextmanager
+    def doors(self, parsed_args: argparse.Namespace, settings: Settings) -> Iterator[Opened]:
+        """Everything a step may ask for, open."""
+        with opened(settings, self._cloud(settings), pairs(parsed_args.sql, "--sql")) as found:
+            yield found
+
+    def _cloud(self, settings: Settings) -> Cloud:
+        limits = dict.fromkeys(("compute", "block-storage", "network", "placement", "identity"), settings.calls)
+        manager = getattr(self.app, "client_manager", None)
+        if manager is not None:
+            return Cloud.from_connection(manager.sdk_connection, limits=limits)
+        options = self.app.options
+        return Cloud.connect(options.os_cloud, options.os_region_name, limits=limits)
+
+
+class Asking(OnCloud):
+    """A command that takes a procedure and its parameters."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The procedure, and every parameter that any procedure declares."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("procedure", metavar="PROCEDURE", nargs="?", help="`stackmend procedure list` shows them")
+        parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="a parameter; repeatable")
+        known = {item.name: item for found in catalogue().values() for item in found.parameters}
+        group = parser.add_argument_group("parameters of the procedures")
+        for name, parameter in sorted(known.items()):
+            option = "--" + name.replace("_", "-")
+            extra: dict[str, Any] = {"nargs": "?", "const": "true"} if parameter.kind is bool else {}
+            group.add_argument(
+                option, dest=f"given_{name}", action="append", metavar="VALUE", help=parameter.help, **extra
+            )
+        return parser
+
+    def given(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        """The parameters as they were given, not yet checked."""
+        named = {
+            key.removeprefix("given_"): value
+            for key, value in vars(parsed_args).items()
+            if key.startswith("given_") and value is not None
+        }
+        return {**named, **pairs(parsed_args.param, "--param")}
+
+
+class Working(OnCloud):
+    """A command that works on a run until it ends or is stopped."""
+
+    def session(self, store: Store, run: Run, settings: Settings, found: Opened) -> Session:
+        """What this process brings to the run; progress is told on stderr."""
+        if found.cloud.get("auth_url") != run.plan.cloud.get("auth_url"):
+            raise PlanRefused(
+                f"run {run.id} is for the cloud at {run.plan.cloud.get('auth_url')}, and these credentials are for "
+                f"{found.cloud.get('auth_url')}: use those of its own cloud"
+            )
+        ended = sum(lane.state in (status.DONE, status.SKIPPED) for lane in store.lanes(run))
+        progress = _Progress(self.say, ended, len(run.plan.lanes))
+        limits = Limits(settings.lanes, settings.per_host)
+        return Session(found.doors, found.cloud, limits, threading.Event(), progress, settings.lease)
+
+    @contextlib.contextmanager
+    def stoppable(self, session: Session, run_id: str) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM stop the run where it stands; a second Ctrl-C is the usual one."""
+
+        def stop(number: int, _frame: object) -> None:
+            if session.stop.is_set():
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            session.stop.set()
+            self.say(
+                f"stopping: what is under way in the cloud goes on there; `stackmend resume {run_id}` goes on here"
+            )
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Progress:
+    """One line on stderr for each lane that ended."""
+
+    def __init__(self, say: Any, ended: int, lanes: int) -> None:
+        self._say, self._ended, self._lanes = say, ended, lanes
+        self._lock = threading.Lock()
+
+    def __call__(self, lane: LaneStatus) -> None:
+        with self._lock:
+            self._ended += 1
+            why = f": {lane.error}" if lane.error else ""
+            self._say(f"[{self._ended}/{self._lanes}] {lane.title}: {lane.state}{why}")

@@ -1,0 +1,203 @@
+"""Commands that start a run, or go on with one."""
+
+import argparse
+import sys
+
+from stackmend.commands import text
+from stackmend.commands.base import EXIT_CODES, OnRun
+from stackmend.commands.cloudy import Asking, Working
+from stackmend.commands.planning import plan_for
+from stackmend.engine import report, runs
+from stackmend.engine.ownership import whoami
+from stackmend.engine.plan import Plan, write_json
+from stackmend.engine.store import Store
+from stackmend.errors import BadInput, NotApproved
+from stackmend.settings import Settings, state_directory
+
+
+class Started(Working):
+    """What all of them do at the end: say how the run stands, and exit accordingly."""
+
+    def tell(self, parsed_args: argparse.Namespace, store: Store, run_id: str) -> None:
+        """Print the run's status."""
+        data = report.status_of(store, run_id)
+        self.show(parsed_args, data, text.status(data))
+        self.exit_code = EXIT_CODES[data["state"]]
+
+
+class RunProcedure(Asking, Started):
+    """Plan a procedure, have the plan approved, and execute it."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """A plan file, the incident's key, approval."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--plan", metavar="FILE", help="execute this plan, exactly, instead of making one")
+        parser.add_argument("--capture", metavar="FILE", help="recover to this earlier capture")
+        parser.add_argument("--key", help="the incident: the same key starts no second run")
+        parser.add_argument("-y", "--yes", action="store_true", help="approve the plan here and now")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Plan, store, approve, execute."""
+        settings = self.settings(parsed_args)
+        with self.store(parsed_args) as store, self.doors(parsed_args, settings) as found:
+            plan = plan_for(self, parsed_args, found)
+            if not plan.lanes:
+                self.show(parsed_args, plan.to_json(), text.plan(plan))
+                self.say("nothing to do: no run was made")
+                return
+            run_id, new = store.create(plan, parsed_args.key or plan.digest[:16])
+            if not new:
+                self.say(f"run {run_id} exists already for this key: nothing was started")
+                self.tell(parsed_args, store, run_id)
+                return
+            self._export(plan, run_id, settings)
+            self._approve(parsed_args, store, plan, run_id)
+            session = self.session(store, store.run(run_id), settings, found)
+            self.say(f"run {run_id} begins: {len(plan.lanes)} lanes")
+            with self.stoppable(session, run_id):
+                runs.execute(store, run_id, session)
+            self.tell(parsed_args, store, run_id)
+
+    def _approve(self, parsed_args: argparse.Namespace, store: Store, plan: Plan, run_id: str) -> None:
+        if not parsed_args.yes:
+            if not sys.stdin.isatty():
+                raise NotApproved(
+                    f"run {run_id} is planned and waits for approval: read `stackmend show {run_id}`, then "
+                    f"`stackmend approve {run_id}` and `stackmend resume {run_id}`"
+                )
+            self.say(text.plan(plan))
+            if input("execute this plan? (yes/no) ").strip().lower() != "yes":
+                raise NotApproved(
+                    f"run {run_id} was not approved; nothing was changed: `stackmend approve {run_id}` later"
+                )
+        store.approve(run_id)
+
+    def _export(self, plan: Plan, run_id: str, settings: Settings) -> None:
+        directory = state_directory() / "plans"
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_json(plan.to_json(), str(directory / f"{run_id}.json"))
+        except (OSError, BadInput) as error:
+            self.say(f"the plan and its capture could not be copied to {directory}: {error}; they are in the run store")
+
+
+class Resume(OnRun, Started):
+    """Go on with a run from its last completed step."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Taking over from an owner that still lives."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--take-over", action="store_true", help="take the run from a process that is stuck")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Execute what is not done."""
+        settings = self.settings(parsed_args)
+        with self.store(parsed_args) as store:
+            run = store.run(store.find(parsed_args.run))
+            runs.check_resumable(store, run, parsed_args.take_over)
+            with self.doors(parsed_args, settings) as found:
+                session = self.session(store, run, settings, found)
+                with self.stoppable(session, run.id):
+                    runs.execute(store, run.id, session, parsed_args.take_over)
+                self.tell(parsed_args, store, run.id)
+
+
+class Retry(OnRun, Started):
+    """Execute failed steps again, then what follows them."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which lanes."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--lane", action="append", help="only this lane (key or title); repeatable")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Reset the failed steps and execute."""
+        settings = self.settings(parsed_args)
+        with self.store(parsed_args) as store:
+            run = store.run(store.find(parsed_args.run))
+            with self.doors(parsed_args, settings) as found:
+                session = self.session(store, run, settings, found)
+                with self.stoppable(session, run.id):
+                    runs.retry(store, run.id, session, parsed_args.lane)
+                self.tell(parsed_args, store, run.id)
+
+
+class Revert(OnRun, Started):
+    """Undo what a run changed, last step first."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which lanes."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--lane", action="append", help="only this lane (key or title); repeatable")
+        parser.add_argument(
+            "--where-possible",
+            action="store_true",
+            help="leave lanes beyond their point of no return as they are",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Revert the lanes."""
+        settings = self.settings(parsed_args)
+        with self.store(parsed_args) as store:
+            run = store.run(store.find(parsed_args.run))
+            with self.doors(parsed_args, settings) as found:
+                session = self.session(store, run, settings, found)
+                with self.stoppable(session, run.id):
+                    runs.revert(store, run.id, session, parsed_args.lane, parsed_args.where_possible)
+                self.tell(parsed_args, store, run.id)
+
+
+class Skip(OnRun):
+    """Count a failed or interrupted step as done; your name and the reason are kept."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which step, and why."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("step", metavar="STEP", help="its name, as `stackmend status` shows it")
+        parser.add_argument("--reason", required=True, help="why it may be left out")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Store the skip."""
+        with self.store(parsed_args) as store:
+            run_id = store.find(parsed_args.run)
+            runs.skip(store, run_id, parsed_args.step, parsed_args.reason)
+            self.say(f"skipped {parsed_args.step}; `stackmend resume {run_id}` goes on behind it")
+
+
+class Approve(OnRun):
+    """Approve a run's plan; `resume` then executes it."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Why, if that is to be kept."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--reason", default="", help="kept with the approval")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Store the approval."""
+        with self.store(parsed_args) as store:
+            run_id = store.find(parsed_args.run)
+            store.approve(run_id, parsed_args.reason)
+            self.say(f"run {run_id} is approved by {whoami()}: `stackmend resume {run_id}` executes it")
+
+
+class Abandon(OnRun):
+    """Give a run up: its targets are free for another one; what it did stays done."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Why."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--reason", default="", help="kept with the run")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Store that it was given up."""
+        with self.store(parsed_args) as store:
+            run_id = store.find(parsed_args.run)
+            runs.abandon(store, run_id, parsed_args.reason)
+            self.say(f"run {run_id} is abandoned: its targets are free again")

@@ -1,0 +1,86 @@
+"""Settings: one YAML file, every key of it known; credentials stay in clouds.yaml and the services' files."""
+
+import difflib
+import os
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import yaml
+
+from stackmend.errors import BadInput
+
+__all__ = ["Settings", "load", "replace", "state_directory"]
+_PLACES = ("~/.config/stackmend/stackmend.yaml", "/etc/stackmend/stackmend.yaml")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the settings file may say.
+
+    ``databases``: nova, cinder, neutron -> a database URL, or the path of that service's own .conf.
+    ``ssh``: see clients.ssh.SshSettings. ``lanes``, ``per_host``: how many at once. ``calls``: calls in flight
+    per service. ``poll_interval`` and ``lease``: seconds.
+    """
+
+    store: str = ""
+    databases: Mapping[str, str] = field(default_factory=dict)
+    ssh: Mapping[str, Any] = field(default_factory=dict)
+    lanes: int = 64
+    per_host: int = 8
+    calls: int = 32
+    poll_interval: float = 1.0
+    lease: float = 30.0
+
+    @property
+    def store_url(self) -> str:
+        """The run store: as set, else a file in the user's state directory."""
+        return self.store or f"sqlite:///{state_directory() / 'runs.sqlite'}"
+
+
+def state_directory() -> pathlib.Path:
+    """Where this user's runs and captures are kept."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return pathlib.Path(base).expanduser() / "stackmend"
+
+
+def load(path: str | None) -> Settings:
+    """The settings in ``path``, in $STACKMEND_CONFIG, or in the first usual place that has any.
+
+    $STACKMEND_STORE stands above the file. Raises BadInput when the file is unreadable or says something unknown.
+    """
+    named = path or os.environ.get("STACKMEND_CONFIG")
+    found = [named] if named else [place for place in _PLACES if pathlib.Path(place).expanduser().is_file()]
+    data = _read(pathlib.Path(found[0]).expanduser()) if found else {}
+    if store := os.environ.get("STACKMEND_STORE"):
+        data["store"] = store
+    return Settings(**data)
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise BadInput(f"the settings file {path} can't be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        raise BadInput(f"the settings file {path} is not YAML{f', line {where.line + 1}' if where else ''}") from None
+    if not isinstance(data, dict):
+        raise BadInput(f"the settings file {path} must hold names and values, such as `lanes: 32`")
+    known = {item.name: item for item in fields(Settings)}
+    for name, value in data.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise BadInput(f"the settings file {path} says {name}, which is no setting; {hint}")
+        _check(path, name, value)
+    return data
+
+
+def _check(path: pathlib.Path, name: str, value: Any) -> None:
+    wanted: tuple[type, ...] = {"store": (str,), "databases": (dict,), "ssh": (dict,)}.get(name, (int, float))
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise BadInput(f"the settings file {path} gives {name} a value of the wrong kind: {value!r}")
+    if isinstance(value, int | float) and value <= 0:
+        raise BadInput(f"the settings file {path} gives {name} {value}: it must be more than 0")
