@@ -16,13 +16,9 @@ from stackmend.lab.simulated.listeners import Listener
 def main() -> None:
     """Serve a simulated cloud until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m stackmend.lab.simulated", description=__doc__)
-    parser.add_argument(
-        "--directory", type=Path, required=True, help="where its files go; must hold no older cloud"
-    )
+    parser.add_argument("--directory", type=Path, required=True, help="where its files go; must hold no older cloud")
     parser.add_argument("--port", type=int, default=0, help="identity's port (0: a free one)")
-    parser.add_argument(
-        "--schema", choices=("modern", "legacy"), default="modern", help="cinder's and nova's tables"
-    )
+    parser.add_argument("--schema", choices=("modern", "legacy"), default="modern", help="cinder's and nova's tables")
     arguments = parser.parse_args()
     asyncio.run(serve(arguments.directory, arguments.port, legacy=arguments.schema == "legacy"))
 

@@ -34,9 +34,7 @@ _PROJECT_IN_PATH = re.compile(r"^/volume/v3/[0-9a-f]{32}(?=/)")
 def service_app(cloud: "Cloud", service: Service) -> App:
     """The application that serves ``service`` under its prefix."""
     routes = [_route(cloud, service, operation) for operation in service.operations]
-    routes.append(
-        Route("/{rest:path}", _endpoint(cloud, service, None), methods=["GET", "POST", "PUT", "DELETE"])
-    )
+    routes.append(Route("/{rest:path}", _endpoint(cloud, service, None), methods=["GET", "POST", "PUT", "DELETE"]))
     router = Router(routes, redirect_slashes=False)
 
     async def app(
@@ -52,9 +50,7 @@ def service_app(cloud: "Cloud", service: Service) -> App:
 
 
 def _route(cloud: "Cloud", service: Service, operation: Operation) -> Route:
-    return Route(
-        service.prefix + operation.path, _endpoint(cloud, service, operation), methods=[operation.method]
-    )
+    return Route(service.prefix + operation.path, _endpoint(cloud, service, operation), methods=[operation.method])
 
 
 def _endpoint(

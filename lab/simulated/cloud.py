@@ -13,7 +13,7 @@ from stackmend.lab.simulated.hypervisors import Hypervisors
 from stackmend.lab.simulated.identity import Identity
 from stackmend.lab.simulated.journal import Journal
 from stackmend.lab.simulated.listeners import Listeners
-from stackmend.lab.simulated.nova import moves
+from stackmend.lab.simulated.nova import returning
 from stackmend.lab.simulated.settings import Settings
 from stackmend.lab.simulated.ssh import SshServers
 from stackmend.lab.simulated.store import Database
@@ -37,7 +37,7 @@ class Cloud:
         self.journal = Journal(directory / "journal.jsonl", self.databases)
         self.identity: Identity = Identity(self)
         self.hypervisors = Hypervisors(self)
-        self.hypervisors.on_compute_start = lambda host: moves.on_compute_start(self, host)
+        self.hypervisors.on_compute_start = lambda host: returning.on_compute_start(self, host)
         self.ssh = SshServers(self, directory / "ssh")
         self._busy = 0
         self._room = asyncio.Condition()
@@ -79,11 +79,13 @@ class Cloud:
 
     def snapshot(self, name: str) -> None:
         """Keep every row under a name."""
+        self.journal.collect()
         for database in self.databases.values():
             database.snapshot(name)
 
     def restore(self, name: str) -> None:
         """Put every row back; what was going on is dropped. KeyError when there is no such snapshot."""
+        self.journal.collect()
         self.drop_background()
         self.hypervisors.forget()
         for database in self.databases.values():

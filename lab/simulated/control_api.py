@@ -24,9 +24,7 @@ def control_app(cloud: "Cloud") -> App:
 
     A wrong word is 400 with {"error": one sentence}; an unknown id or name is 404 with the same.
     """
-    return Router(
-        [Route(f"/_lab/{name}", _endpoint(cloud, verb), methods=["POST"]) for name, verb in _VERBS.items()]
-    )
+    return Router([Route(f"/_lab/{name}", _endpoint(cloud, verb), methods=["POST"]) for name, verb in _VERBS.items()])
 
 
 def _endpoint(cloud: "Cloud", verb: Verb) -> Callable[[Request], Awaitable[Response]]:

@@ -87,9 +87,7 @@ def _attachment_deleted(cloud: "Cloud", target: str) -> None:
 
 def _mappings_deleted(cloud: "Cloud", target: str) -> None:
     _volume(cloud, target)
-    for row in cloud.nova.all(
-        "SELECT * FROM block_device_mapping WHERE volume_id = ? AND deleted = 0", target
-    ):
+    for row in cloud.nova.all("SELECT * FROM block_device_mapping WHERE volume_id = ? AND deleted = 0", target):
         nova.drop_device(cloud, row)
 
 

@@ -23,8 +23,9 @@ class Rule:
     """One fault: which calls it meets (regular expressions; None meets all) and what it does to them.
 
     ``times`` calls are met (None: all), the first ``after`` matching ones are let pass. ``seconds`` is
-    for ``slow``; ``status``, ``headers`` and ``body`` are for ``status``. A pause blocks the call until
-    the rule is released; ``reached`` is set when a call got there.
+    for ``slow``; ``status``, ``headers`` and ``answer`` are for ``status``. A pause blocks the call until
+    the rule is released, ``hang`` too, which then closes the connection without any effect;
+    ``reached`` is set when a call got there.
     """
 
     id: int

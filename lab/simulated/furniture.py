@@ -37,9 +37,7 @@ def furnish(cloud: "Cloud") -> None:
         gateway_ip="127.16.0.1",
         enable_dhcp=False,
     )
-    cloud.neutron.insert(
-        "networksegments", id=SEGMENT, network_id=NETWORK, network_type="vxlan", segmentation_id=1189
-    )
+    cloud.neutron.insert("networksegments", id=SEGMENT, network_id=NETWORK, network_type="vxlan", segmentation_id=1189)
     for name in ("fake", "multiattach"):
         cloud.cinder.insert(
             "volume_types",
@@ -124,9 +122,7 @@ def add_host(cloud: "Cloud", number: int) -> str:
         mapped=1,
         running_vms=0,
     )
-    cloud.lab.insert(
-        "providers", uuid=node, name=name, generation=1, vcpus=1000, memory_mb=800000, disk_gb=600000
-    )
+    cloud.lab.insert("providers", uuid=node, name=name, generation=1, vcpus=1000, memory_mb=800000, disk_gb=600000)
     _agent(cloud, name)
     return name
 

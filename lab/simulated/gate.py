@@ -52,8 +52,11 @@ async def _through_faults(call: Call, operation: Operation | None) -> Reply:
 async def _before(rule: Rule, call: Call) -> Reply | None:
     if rule.kind in ("refused", "cut-before"):
         raise Cut
-    if rule.kind in ("slow", "hang"):
-        await asyncio.sleep(rule.seconds if rule.kind == "slow" else 86400)
+    if rule.kind == "slow":
+        await asyncio.sleep(rule.seconds)
+    if rule.kind == "hang":
+        await _pause(rule)
+        raise Cut
     if rule.kind == "pause-before-effect":
         await _pause(rule)
     if rule.kind == "status":
@@ -118,16 +121,12 @@ def _version(call: Call) -> tuple[int, int]:
         return versions.maximum
     major, _, minor = asked.partition(".")
     if not (major.isdigit() and minor.isdigit()):
-        raise ApiError(
-            400, f"API Version String {asked} is of invalid format. Must be of format MajorNum.MinorNum."
-        )
+        raise ApiError(400, f"API Version String {asked} is of invalid format. Must be of format MajorNum.MinorNum.")
     version = (int(major), int(minor))
     if not versions.minimum <= version <= versions.maximum:
         low, high = (".".join(map(str, limit)) for limit in (versions.minimum, versions.maximum))
         call.version = version
-        raise ApiError(
-            406, f"Version {asked} is not supported by the API. Minimum is {low} and maximum is {high}."
-        )
+        raise ApiError(406, f"Version {asked} is not supported by the API. Minimum is {low} and maximum is {high}.")
     return version
 
 

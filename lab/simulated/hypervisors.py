@@ -37,9 +37,7 @@ class Hypervisors:
         """A powered host on which these processes run; nothing when it is known."""
         if self._lab.one("SELECT 1 FROM hosts WHERE name = ?", name) is None:
             boot_id = str(uuid.uuid4())
-            self._lab.insert(
-                "hosts", name=name, address=address, boot_id=boot_id, powered=True, partitioned=False
-            )
+            self._lab.insert("hosts", name=name, address=address, boot_id=boot_id, powered=True, partitioned=False)
         for binary in binaries:
             self._lab.write("INSERT OR IGNORE INTO processes VALUES (?, ?, 1, 0)", name, binary)
 

@@ -44,11 +44,7 @@ def _showing(kind: str) -> Any:
 def _item(call: Call, kind: str, row: Any) -> dict[str, Any]:
     url = f"{call.cloud.url('identity')}/v3/{kind}s/{row['id']}"
     common = {"id": row["id"], "name": row["name"], "domain_id": "default", "enabled": True, "options": {}}
-    extra = (
-        {"parent_id": "default", "is_domain": False, "tags": [], "description": ""}
-        if kind == "project"
-        else {}
-    )
+    extra = {"parent_id": "default", "is_domain": False, "tags": [], "description": ""} if kind == "project" else {}
     return {**common, **extra, "links": {"self": url}}
 
 
@@ -80,9 +76,7 @@ SERVICE = Service(
         Operation("GET", "/v3/", _discover, open=True),
         Operation("POST", "/v3/auth/tokens", _issue, open=True),
         Operation("GET", "/v3/auth/tokens", _validate),
-        Operation(
-            "GET", "/v3/auth/catalog", lambda call: Reply(200, {"catalog": call.cloud.identity.catalog()})
-        ),
+        Operation("GET", "/v3/auth/catalog", lambda call: Reply(200, {"catalog": call.cloud.identity.catalog()})),
         Operation("GET", "/v3/auth/projects", _listing("project")),
         Operation("GET", "/v3/projects", _listing("project"), policy="identity:list_projects"),
         Operation("GET", "/v3/users", _listing("user"), policy="identity:list_users"),

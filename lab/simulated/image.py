@@ -29,9 +29,7 @@ def _view(row: Row) -> dict[str, Any]:
 
 def _list(call: Call) -> Reply:
     found = call.cloud.lab.all("SELECT * FROM images WHERE name LIKE ?", call.query.get("name", "%"))
-    return Reply(
-        200, {"images": [_view(row) for row in found], "first": "/v2/images", "schema": "/v2/schemas/images"}
-    )
+    return Reply(200, {"images": [_view(row) for row in found], "first": "/v2/images", "schema": "/v2/schemas/images"})
 
 
 def _show(call: Call) -> Reply:

@@ -26,7 +26,7 @@ class Journal:
 
     def effect(self, kind: str, target: str, **details: Any) -> None:
         """Note one effect of ``kind`` on the thing with id ``target``."""
-        self._collect_outside()
+        self.collect()
         self._append(self._effects, {"kind": kind, "target": target, **details})
 
     def call(self, **details: Any) -> None:
@@ -35,7 +35,7 @@ class Journal:
 
     def effects(self, kinds: Iterable[str] = (), since: int = 0) -> list[dict[str, Any]]:
         """Effects above sequence ``since`` whose kind starts with one of ``kinds`` (all when empty)."""
-        self._collect_outside()
+        self.collect()
         prefixes = tuple(kinds) or ("",)
         return [e for e in self._effects if e["seq"] > since and e["kind"].startswith(prefixes)]
 
@@ -45,17 +45,16 @@ class Journal:
 
     def clear(self) -> None:
         """Forget what is in memory; the file keeps everything and the sequence goes on."""
-        self._collect_outside()
+        self.collect()
         self._effects.clear()
         self._calls.clear()
 
-    def _collect_outside(self) -> None:
+    def collect(self) -> None:
+        """Note what other processes changed in the rows up to now."""
         for name, database in self._databases.items():
             for change in database.outside_changes():
                 kind = f"sql.{change.pop('op').lower()}"
-                self._append(
-                    self._effects, {"kind": kind, "target": change.pop("key"), "database": name, **change}
-                )
+                self._append(self._effects, {"kind": kind, "target": change.pop("key"), "database": name, **change})
 
     def _append(self, log: list[dict[str, Any]], entry: dict[str, Any]) -> None:
         self._seq += 1

@@ -20,9 +20,7 @@ class Listener:
     """One port of 127.0.0.1, which can be closed (connections refused) and opened again."""
 
     def __init__(self, app: App, port: int = 0) -> None:
-        self._config = uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, date_header=False
-        )
+        self._config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, date_header=False)
         self._config.load()
         self._state = ServerState()
         self._server: asyncio.Server | None = None

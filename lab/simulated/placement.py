@@ -81,13 +81,10 @@ def _resources(row: Row) -> dict[str, int]:
 def _on_provider(call: Call) -> Reply:
     row = _seen(call)
     found = call.cloud.lab.all(
-        "SELECT a.*, c.generation FROM allocations a JOIN consumers c ON c.uuid = a.consumer"
-        " WHERE provider = ?",
+        "SELECT a.*, c.generation FROM allocations a JOIN consumers c ON c.uuid = a.consumer WHERE provider = ?",
         row["uuid"],
     )
-    allocations = {
-        a["consumer"]: {"resources": _resources(a), "consumer_generation": a["generation"]} for a in found
-    }
+    allocations = {a["consumer"]: {"resources": _resources(a), "consumer_generation": a["generation"]} for a in found}
     return Reply(200, {"allocations": allocations, "resource_provider_generation": row["generation"]})
 
 
@@ -102,14 +99,11 @@ def _aggregates(call: Call) -> Reply:
 def _of_consumer(call: Call) -> Reply:
     consumer = call.params["consumer"]
     found = call.cloud.lab.all(
-        "SELECT a.*, p.generation FROM allocations a JOIN providers p ON p.uuid = a.provider"
-        " WHERE a.consumer = ?",
+        "SELECT a.*, p.generation FROM allocations a JOIN providers p ON p.uuid = a.provider WHERE a.consumer = ?",
         consumer,
     )
     body: dict[str, Any] = {
-        "allocations": {
-            a["provider"]: {"resources": _resources(a), "generation": a["generation"]} for a in found
-        }
+        "allocations": {a["provider"]: {"resources": _resources(a), "generation": a["generation"]} for a in found}
     }
     who = call.cloud.lab.one("SELECT * FROM consumers WHERE uuid = ?", consumer)
     if found and who and call.at_least(12):
@@ -139,8 +133,7 @@ def _replace(call: Call) -> Reply:
         amounts = {column: wanted["resources"].get(name, 0) for name, column in _CLASSES.items()}
         lab.insert("allocations", consumer=consumer, provider=provider, **amounts)
     lab.write(
-        "INSERT INTO consumers VALUES (?, 1, ?, ?) ON CONFLICT (uuid) DO UPDATE SET"
-        " generation = generation + 1",
+        "INSERT INTO consumers VALUES (?, 1, ?, ?) ON CONFLICT (uuid) DO UPDATE SET generation = generation + 1",
         consumer,
         given.get("project_id"),
         given.get("user_id"),

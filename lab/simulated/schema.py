@@ -154,14 +154,10 @@ def neutron() -> list[str]:
             "port_id:id host vif_type vnic_type profile vif_details status",
             "port_id,host",
         ),
-        table(
-            "ml2_port_binding_levels", "port_id:id host level:int driver segment_id:id", "port_id,host,level"
-        ),
+        table("ml2_port_binding_levels", "port_id:id host level:int driver segment_id:id", "port_id,host,level"),
         table("agents", _AGENTS),
         table("networks", "project_id id:id name status admin_state_up:bool standard_attr_id:big mtu:int"),
-        table(
-            "subnets", "project_id id:id name network_id:id ip_version:int cidr gateway_ip enable_dhcp:bool"
-        ),
+        table("subnets", "project_id id:id name network_id:id ip_version:int cidr gateway_ip enable_dhcp:bool"),
         table("networksegments", "id:id network_id:id network_type physical_network segmentation_id:int"),
     ]
 
@@ -178,9 +174,7 @@ def lab() -> list[str]:
         table("processes", "host binary running:bool masked:bool", "host,binary"),
         table("guests", "uuid:id host running:bool boot_id address ssh:bool booted_at:time", "uuid,host"),
         table("providers", "uuid:id name generation:int vcpus:int memory_mb:int disk_gb:int", "uuid"),
-        table(
-            "allocations", "consumer:id provider:id vcpu:int memory_mb:int disk_gb:int", "consumer,provider"
-        ),
+        table("allocations", "consumer:id provider:id vcpu:int memory_mb:int disk_gb:int", "consumer,provider"),
         table("consumers", "uuid:id generation:int project_id user_id", "uuid"),
         table("server_groups", "uuid:id name policy project_id user_id", "uuid"),
         table("group_members", "group_uuid:id instance_uuid:id", "group_uuid,instance_uuid"),

@@ -125,9 +125,7 @@ class _Planter:
             standard_attr_id=number,
             ip_allocation="immediate",
         )
-        cloud.neutron.insert(
-            "ipallocations", port_id=port, ip_address=address, subnet_id=SUBNET, network_id=NETWORK
-        )
+        cloud.neutron.insert("ipallocations", port_id=port, ip_address=address, subnet_id=SUBNET, network_id=NETWORK)
         cloud.neutron.insert(
             "ml2_port_bindings",
             port_id=port,
@@ -151,9 +149,7 @@ class _Planter:
     def _allocate(self, server: str, host: str, project: str) -> None:
         lab, node = self._cloud.lab, self._nodes[host]
         lab.insert("allocations", consumer=server, provider=node["uuid"], vcpu=1, memory_mb=512, disk_gb=1)
-        lab.insert(
-            "consumers", uuid=server, generation=1, project_id=project, user_id=keystone_id("user", "member")
-        )
+        lab.insert("consumers", uuid=server, generation=1, project_id=project, user_id=keystone_id("user", "member"))
 
     def _root(self, spec: ServerSpec, server: str, host: str, project: str) -> None:
         if spec.root == "image":
@@ -173,13 +169,9 @@ class _Planter:
         volume = self._make(f"{spec.name}-root", 1, project, bootable=True)
         self._attach(volume, 1, server, host, "/dev/vda", boot_index=0, delete_on_termination=False)
 
-    def _volume(
-        self, spec: ServerSpec, server: str, host: str, project: str, volume: VolumeSpec, place: int
-    ) -> None:
+    def _volume(self, spec: ServerSpec, server: str, host: str, project: str, volume: VolumeSpec, place: int) -> None:
         name = volume.shared or volume.name or f"{spec.name}-vol{place + 1}"
-        volume_id = self.volumes.get(name) or self._make(
-            name, volume.size, project, shared=bool(volume.shared)
-        )
+        volume_id = self.volumes.get(name) or self._make(name, volume.size, project, shared=bool(volume.shared))
         device = volume.device or f"/dev/vd{chr(ord('b') + place)}"
         self._attach(
             volume_id,
@@ -191,9 +183,7 @@ class _Planter:
             delete_on_termination=volume.delete_on_termination,
         )
 
-    def _make(
-        self, name: str, size: int, project: str, *, bootable: bool = False, shared: bool = False
-    ) -> str:
+    def _make(self, name: str, size: int, project: str, *, bootable: bool = False, shared: bool = False) -> str:
         volume = self.volumes[name] = stable_id("volume", name)
         self._cloud.cinder.insert(
             "volumes",
@@ -225,9 +215,7 @@ class _Planter:
         cinder.connect(cloud, attachment, host, device)
         cinder.complete(cloud, attachment, volume, server, host, device)
         bdm = stable_id("bdm", f"{volume}/{server}")
-        nova.add_device(
-            cloud, server, volume, size, device, **{"attachment_id": attachment, "uuid": bdm, **columns}
-        )
+        nova.add_device(cloud, server, volume, size, device, **{"attachment_id": attachment, "uuid": bdm, **columns})
 
     def _join(self, group: str, server: str, project: str) -> None:
         lab, uuid = self._cloud.lab, stable_id("group", group)

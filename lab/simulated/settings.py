@@ -13,6 +13,8 @@ class Settings:
     ``service_down_time`` are nova's, cinder's and neutron's heartbeat and patience.
     ``rpc_timeout`` is how long nova-api waits for a nova-compute that is dead.
     ``sync_power_states`` makes a returning nova-compute stop what it finds gone, as libvirt's does.
+    ``domains_survive`` lets a hypervisor know its guests after a power cut (as libvirt does), so that
+    they can be stopped; without it they are gone (as the fake driver's are).
     ``queued_casts_survive`` keeps work sent to a dead nova-compute until it returns.
     """
 
@@ -30,6 +32,7 @@ class Settings:
     report_interval: float = 1.0
     service_down_time: float = 4.0
     sync_power_states: bool = False
+    domains_survive: bool = False
     queued_casts_survive: bool = True
 
     def change(self, **given: float) -> None:

@@ -52,9 +52,7 @@ def read(given: dict[str, Any]) -> SeedSpec:
         return demo()
     known = {"hosts", "servers", "volumes_per_server", "prefix", "ssh", "root", "project"}
     if set(given) - known:
-        raise ValueError(
-            f"a seed has no {sorted(set(given) - known)[0]!r}; it has {', '.join(sorted(known))}"
-        )
+        raise ValueError(f"a seed has no {sorted(set(given) - known)[0]!r}; it has {', '.join(sorted(known))}")
     hosts = int(given.get("hosts", 3))
     servers = given.get("servers", 9)
     if isinstance(servers, int):
@@ -76,9 +74,7 @@ def _generated(number: int, given: dict[str, Any]) -> ServerSpec:
 def _server(given: dict[str, Any]) -> ServerSpec:
     names = {f.name for f in dataclasses.fields(ServerSpec)}
     if set(given) - names:
-        raise ValueError(
-            f"a server has no {sorted(set(given) - names)[0]!r}; it has {', '.join(sorted(names))}"
-        )
+        raise ValueError(f"a server has no {sorted(set(given) - names)[0]!r}; it has {', '.join(sorted(names))}")
     volumes = tuple(_volume(volume) for volume in given.get("volumes", ()))
     return ServerSpec(**{**given, "volumes": volumes})
 
@@ -86,9 +82,7 @@ def _server(given: dict[str, Any]) -> ServerSpec:
 def _volume(given: dict[str, Any]) -> VolumeSpec:
     names = {f.name for f in dataclasses.fields(VolumeSpec)}
     if set(given) - names:
-        raise ValueError(
-            f"a volume has no {sorted(set(given) - names)[0]!r}; it has {', '.join(sorted(names))}"
-        )
+        raise ValueError(f"a volume has no {sorted(set(given) - names)[0]!r}; it has {', '.join(sorted(names))}")
     return VolumeSpec(**given)
 
 
@@ -118,12 +112,8 @@ def demo() -> SeedSpec:
                 volumes=(VolumeSpec(2),),
             ),
             ServerSpec("node-a", "sim-c02", "research", volumes=(cluster,)),
-            ServerSpec(
-                "node-b", "sim-c03", "research", volumes=(cluster, VolumeSpec(1, delete_on_termination=True))
-            ),
-            ServerSpec(
-                "files-1", "sim-c03", "office", root="volume", volumes=(VolumeSpec(20), VolumeSpec(20))
-            ),
+            ServerSpec("node-b", "sim-c03", "research", volumes=(cluster, VolumeSpec(1, delete_on_termination=True))),
+            ServerSpec("files-1", "sim-c03", "office", root="volume", volumes=(VolumeSpec(20), VolumeSpec(20))),
             ServerSpec("old-1", "sim-c01", "office", status="SHUTOFF", volumes=(VolumeSpec(1),)),
         ),
     )

@@ -10,8 +10,7 @@ from typing import Any
 Row = sqlite3.Row
 
 AUDIT_TABLE = (
-    "CREATE TABLE lab_audit"
-    " (seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, tbl TEXT, op TEXT, old TEXT, new TEXT)"
+    "CREATE TABLE lab_audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, tbl TEXT, op TEXT, old TEXT, new TEXT)"
 )
 
 
@@ -47,8 +46,7 @@ class Database:
     def _audit_triggers(self, table: str) -> Iterator[str]:
         columns = [row["name"] for row in self.all(f"PRAGMA table_info({table})")]
         old, new = (
-            "json_object(" + ", ".join(f"'{c}', {side}.\"{c}\"" for c in columns) + ")"
-            for side in ("OLD", "NEW")
+            "json_object(" + ", ".join(f"'{c}', {side}.\"{c}\"" for c in columns) + ")" for side in ("OLD", "NEW")
         )
         for op, before, after in (("UPDATE", old, new), ("INSERT", "NULL", new), ("DELETE", old, "NULL")):
             yield (
@@ -91,9 +89,7 @@ class Database:
         """Insert one row; its rowid."""
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" * len(columns))
-        cursor = self._link.execute(
-            f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values())
-        )
+        cursor = self._link.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))
         return cursor.lastrowid or 0
 
     def update(self, table: str, where: dict[str, Any], **columns: Any) -> int:

@@ -69,17 +69,13 @@ def _reset_status(call: Call, row: Row, given: dict[str, Any]) -> Reply:
 
 
 def _valid(given: dict[str, Any]) -> dict[str, Any]:
-    wanted = {
-        name: given[name] for name in ("status", "attach_status", "migration_status") if given.get(name)
-    }
+    wanted = {name: given[name] for name in ("status", "attach_status", "migration_status") if given.get(name)}
     if not wanted:
         raise ApiError(400, "Must specify 'status', 'attach_status' or 'migration_status' for update.")
     if "status" in wanted:
         wanted["status"] = str(wanted["status"]).lower()
         if wanted["status"] not in _STATUSES:
-            raise ApiError(
-                400, f"Volume status: {wanted['status']} is invalid, valid statuses are: {_STATUSES!r}."
-            )
+            raise ApiError(400, f"Volume status: {wanted['status']} is invalid, valid statuses are: {_STATUSES!r}.")
     if wanted.get("attach_status", "attached") not in ("attached", "detached"):
         raise ApiError(
             400,

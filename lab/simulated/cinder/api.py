@@ -41,11 +41,7 @@ SERVICE = Service(
         Operation("GET", "/", lambda call: Reply(300, _versions(call)), open=True),
         Operation("GET", "/v3", lambda call: Reply(200, _versions(call)), open=True),
         Operation("GET", "/v3/", lambda call: Reply(200, _versions(call)), open=True),
-        *(
-            _under_v3(operation)
-            for part in (volumes, actions, attachments, services)
-            for operation in part.OPERATIONS
-        ),
+        *(_under_v3(operation) for part in (volumes, actions, attachments, services) for operation in part.OPERATIONS),
     ),
     VERSIONS,
 )

@@ -117,9 +117,7 @@ def _complete(call: Call) -> Reply:
     if "os-complete" not in call.json():
         raise ApiError(400, "There is no such action")
     if row["attach_status"] != "attaching":
-        raise ApiError(
-            400, f"Invalid volume: Attachment {row['id']} must be in attaching, not {row['attach_status']}."
-        )
+        raise ApiError(400, f"Invalid volume: Attachment {row['id']} must be in attaching, not {row['attach_status']}.")
     rows.complete(
         call.cloud, row["id"], row["volume_id"], row["instance_uuid"], row["attached_host"], row["mountpoint"]
     )
@@ -145,8 +143,7 @@ def _refuse_used_by_nova(call: Call, row: Row) -> None:
     if any(device["attachment_id"] == row["id"] for device in devices):
         raise ApiError(
             409,
-            f"ConflictNovaUsingAttachment: Detach volume from instance {row['instance_uuid']} using the"
-            " Compute API",
+            f"ConflictNovaUsingAttachment: Detach volume from instance {row['instance_uuid']} using the Compute API",
         )
 
 

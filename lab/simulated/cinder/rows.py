@@ -16,10 +16,7 @@ _LEGACY = (
     " deleted, project_id"
     " FROM volumes WHERE deleted = 0 AND instance_uuid IS NOT NULL AND coalesce(instance_id, 1) != 0"
 )
-_MODERN = (
-    "SELECT a.*, v.project_id FROM volume_attachment a JOIN volumes v ON v.id = a.volume_id"
-    " WHERE a.deleted = 0"
-)
+_MODERN = "SELECT a.*, v.project_id FROM volume_attachment a JOIN volumes v ON v.id = a.volume_id WHERE a.deleted = 0"
 
 
 def volume(cloud: "Cloud", volume_id: str) -> Row | None:
@@ -88,17 +85,13 @@ def connect(cloud: "Cloud", attachment_id: str, host: str, mountpoint: str) -> N
         attach_mode="rw",
         attach_status="attaching",
         connection_info=_connection_info(attachment_id),
-        connector=json.dumps(
-            {"ip": "127.0.0.1", "initiator": "fake", "host": host, "mountpoint": mountpoint}
-        ),
+        connector=json.dumps({"ip": "127.0.0.1", "initiator": "fake", "host": host, "mountpoint": mountpoint}),
     )
     if attached_count(cloud, row["volume_id"]) == 0:
         change(cloud, row["volume_id"], status="attaching")
 
 
-def complete(
-    cloud: "Cloud", attachment_id: str, volume_id: str, server: str, host: str, mountpoint: str
-) -> None:
+def complete(cloud: "Cloud", attachment_id: str, volume_id: str, server: str, host: str, mountpoint: str) -> None:
     """The volume is attached: attachment and volume say so."""
     if cloud.legacy:
         number = cloud.nova.one("SELECT id FROM instances WHERE uuid = ?", server)
@@ -141,7 +134,9 @@ def drop(cloud: "Cloud", row: Row) -> None:
     left = attachments(cloud, volumes=[row["volume_id"]])
     if not left:
         change(cloud, row["volume_id"], status="available", attach_status="detached")
-    elif not any(other["attach_status"] == "attached" for other in left):
+    elif any(other["attach_status"] == "attached" for other in left):
+        change(cloud, row["volume_id"], status="in-use", attach_status="attached")
+    else:
         change(cloud, row["volume_id"], status="reserved", attach_status="detached")
 
 

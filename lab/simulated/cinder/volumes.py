@@ -182,9 +182,7 @@ def _show(call: Call) -> Reply:
 def _create(call: Call) -> Reply:
     given = call.inner("volume")
     volume = new_id()
-    kind = call.cloud.cinder.one(
-        "SELECT id FROM volume_types WHERE name = ?", given.get("volume_type") or "fake"
-    )
+    kind = call.cloud.cinder.one("SELECT id FROM volume_types WHERE name = ?", given.get("volume_type") or "fake")
     call.cloud.cinder.insert(
         "volumes",
         id=volume,

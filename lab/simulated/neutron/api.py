@@ -43,11 +43,7 @@ def _resources(call: Call) -> Reply:
 def _extensions(_call: Call) -> Reply:
     return Reply(
         200,
-        {
-            "extensions": [
-                {"name": a, "alias": a, "description": a, "updated": "", "links": []} for a in _EXTENSIONS
-            ]
-        },
+        {"extensions": [{"name": a, "alias": a, "description": a, "updated": "", "links": []} for a in _EXTENSIONS]},
     )
 
 
@@ -108,10 +104,7 @@ def _network(call: Call, row: Row) -> dict[str, Any]:
 
 
 def _subnet(_call: Call, row: Row) -> dict[str, Any]:
-    view = {
-        name: row[name]
-        for name in ("id", "name", "network_id", "project_id", "ip_version", "cidr", "gateway_ip")
-    }
+    view = {name: row[name] for name in ("id", "name", "network_id", "project_id", "ip_version", "cidr", "gateway_ip")}
     return view | {
         "tenant_id": row["project_id"],
         "enable_dhcp": bool(row["enable_dhcp"]),
@@ -133,9 +126,7 @@ _VIEWS = {"networks": _network, "subnets": _subnet}
 
 def _listing(table: str) -> Any:
     def listing(call: Call) -> Reply:
-        found = call.cloud.neutron.all(
-            f"SELECT * FROM {table} WHERE name LIKE ?", call.query.get("name", "%")
-        )
+        found = call.cloud.neutron.all(f"SELECT * FROM {table} WHERE name LIKE ?", call.query.get("name", "%"))
         wanted = call.query.get("id")
         return Reply(200, {table: [_VIEWS[table](call, row) for row in found if wanted in (None, row["id"])]})
 

@@ -32,9 +32,7 @@ def _list(call: Call) -> Reply:
 def _create(call: Call) -> Reply:
     port, host = call.params["port"], str(call.inner("binding").get("host", ""))
     if any(row["host"] == host for row in rows.bindings(call.cloud, port)):
-        raise ApiError(
-            409, f"Binding for port {port} on host {host} already exists.", "PortBindingAlreadyExists"
-        )
+        raise ApiError(409, f"Binding for port {port} on host {host} already exists.", "PortBindingAlreadyExists")
     rows.add_inactive(call.cloud, port, host)
     call.effect("port.binding.create", port, host=host)
     made = next(row for row in rows.bindings(call.cloud, port) if row["host"] == host)
@@ -60,9 +58,7 @@ def _activate(call: Call) -> Reply:
 def _delete(call: Call) -> Reply:
     row = _of(call)
     for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
-        call.cloud.neutron.write(
-            f"DELETE FROM {table} WHERE port_id = ? AND host = ?", row["port_id"], row["host"]
-        )
+        call.cloud.neutron.write(f"DELETE FROM {table} WHERE port_id = ? AND host = ?", row["port_id"], row["host"])
     call.effect("port.binding.delete", row["port_id"], host=row["host"])
     return Reply(204)
 

@@ -45,9 +45,7 @@ def _views(call: Call, found: list[Row]) -> list[dict[str, Any]]:
         addresses.setdefault(row["port_id"], []).append(fixed)
     active = {
         row["port_id"]: row
-        for row in neutron.all(
-            f"SELECT * FROM ml2_port_bindings WHERE status = 'ACTIVE' AND port_id {inside}", listed
-        )
+        for row in neutron.all(f"SELECT * FROM ml2_port_bindings WHERE status = 'ACTIVE' AND port_id {inside}", listed)
     }
     standard = {
         row["port_id"]: row
@@ -57,15 +55,10 @@ def _views(call: Call, found: list[Row]) -> list[dict[str, Any]]:
             listed,
         )
     }
-    return [
-        _view(call, row, addresses.get(row["id"], []), active.get(row["id"]), standard[row["id"]])
-        for row in found
-    ]
+    return [_view(call, row, addresses.get(row["id"], []), active.get(row["id"]), standard[row["id"]]) for row in found]
 
 
-def _view(
-    call: Call, row: Row, addresses: list[dict[str, str]], binding: Row | None, standard: Row
-) -> dict[str, Any]:
+def _view(call: Call, row: Row, addresses: list[dict[str, str]], binding: Row | None, standard: Row) -> dict[str, Any]:
     view = {name: row[name] for name in ("id", "name", "network_id", "project_id", "mac_address", "status")}
     view |= {
         "tenant_id": row["project_id"],
@@ -213,9 +206,7 @@ def _update(call: Call) -> Reply:
         rows.bind(call.cloud, row["id"], given["binding:host_id"] or "")
     if "binding:profile" in given:
         profile = json.dumps(given["binding:profile"] or {})
-        call.cloud.neutron.update(
-            "ml2_port_bindings", {"port_id": row["id"], "status": "ACTIVE"}, profile=profile
-        )
+        call.cloud.neutron.update("ml2_port_bindings", {"port_id": row["id"], "status": "ACTIVE"}, profile=profile)
     call.effect("port.update", row["id"], changes=given)
     return _show(call)
 

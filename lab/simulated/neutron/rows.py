@@ -28,16 +28,12 @@ def port(cloud: "Cloud", port_id: str) -> Row | None:
 
 def binding(cloud: "Cloud", port_id: str) -> Row | None:
     """The ACTIVE binding of a port."""
-    return cloud.neutron.one(
-        "SELECT * FROM ml2_port_bindings WHERE port_id = ? AND status = 'ACTIVE'", port_id
-    )
+    return cloud.neutron.one("SELECT * FROM ml2_port_bindings WHERE port_id = ? AND status = 'ACTIVE'", port_id)
 
 
 def agent_alive(cloud: "Cloud", host: str) -> bool:
     """True while the L2 agent of a host reports itself."""
-    row = cloud.neutron.one(
-        "SELECT heartbeat_timestamp FROM agents WHERE host = ? AND binary = ?", host, AGENT
-    )
+    row = cloud.neutron.one("SELECT heartbeat_timestamp FROM agents WHERE host = ? AND binary = ?", host, AGENT)
     return row is not None and is_fresh(cloud, row["heartbeat_timestamp"])
 
 

@@ -35,14 +35,10 @@ def act(call: Call) -> Reply:
 
 
 def _refuse_state(row: Row, verb: str, attribute: str) -> ApiError:
-    return ApiError(
-        409, f"Cannot '{verb}' instance {row['uuid']} while it is in {attribute} {row[attribute]}"
-    )
+    return ApiError(409, f"Cannot '{verb}' instance {row['uuid']} while it is in {attribute} {row[attribute]}")
 
 
-def check(
-    call: Call, row: Row, verb: str, vm_states: tuple[str, ...], tasks: tuple[str | None, ...] = (None,)
-) -> None:
+def check(call: Call, row: Row, verb: str, vm_states: tuple[str, ...], tasks: tuple[str | None, ...] = (None,)) -> None:
     """Refuse with 409 a locked server (to a member) and any state the verb is not for."""
     if row["locked"] and not call.caller.admin:
         raise ApiError(409, f"Instance {row['uuid']} is locked")
@@ -60,9 +56,7 @@ def _cast(call: Call, row: Row, work: Callable[[], Coroutine[Any, Any, None]]) -
 def _reboot(call: Call, row: Row, given: Any) -> Reply:
     kind = str((given or {}).get("type", "")).upper()
     if not kind:
-        raise ApiError(
-            400, f"Invalid input for field/attribute reboot. Value: {given}. 'type' is a required property"
-        )
+        raise ApiError(400, f"Invalid input for field/attribute reboot. Value: {given}. 'type' is a required property")
     if kind not in ("HARD", "SOFT"):
         raise ApiError(
             400,
@@ -119,8 +113,7 @@ def _reset_state(call: Call, row: Row, given: Any) -> Reply:
     if wanted not in ("active", "error"):
         raise ApiError(
             400,
-            f"Invalid input for field/attribute state. Value: {wanted}. {wanted!r} is not one of"
-            " ['active', 'error']",
+            f"Invalid input for field/attribute state. Value: {wanted}. {wanted!r} is not one of ['active', 'error']",
         )
     rows.change(call.cloud, row["uuid"], vm_state=wanted, task_state=None)
     records.begin(call.cloud, row["uuid"], "resetState", call.origin)
@@ -165,9 +158,7 @@ def _console(call: Call, row: Row, _given: Any) -> Reply:
     guest = call.cloud.hypervisors.guests.get(row["uuid"], row["host"])
     if guest is None or not guest["running"]:
         return Reply(200, {"output": ""})
-    return Reply(
-        200, {"output": f"{row['hostname']} login: \nbooted {guest['booted_at']} {guest['boot_id']}"}
-    )
+    return Reply(200, {"output": f"{row['hostname']} login: \nbooted {guest['booted_at']} {guest['boot_id']}"})
 
 
 _ACTIONS: dict[str, Action] = {

@@ -23,6 +23,7 @@ def device_name(cloud: "Cloud", instance: Row, asked: str | None) -> str:
             instance["uuid"],
         )
     }
+    used.add(instance["root_device_name"])
     if asked:
         wanted = prefix + asked[-1]
         if wanted in used:
@@ -48,9 +49,7 @@ async def attach(cloud: "Cloud", server: str, volume: str, host: str, origin: Or
             cinder.connect(cloud, attachment, host, device["device_name"])
             await asyncio.sleep(cloud.settings.attach_seconds)
             cinder.complete(cloud, attachment, volume, server, host, device["device_name"])
-            cloud.journal.effect(
-                "attachment.create", attachment, volume=volume, server=server, host=host, **origin.ids
-            )
+            cloud.journal.effect("attachment.create", attachment, volume=volume, server=server, host=host, **origin.ids)
 
 
 def _refuse_second(cloud: "Cloud", volume: str, attachment: str, device: Row) -> None:
@@ -73,9 +72,7 @@ async def detach(cloud: "Cloud", server: str, volume: str, host: str, origin: Or
             attachment = cinder.attachment(cloud, volume if cloud.legacy else device["attachment_id"])
             if attachment is not None:
                 cinder.drop(cloud, attachment)
-                cloud.journal.effect(
-                    "attachment.delete", attachment["id"], volume=volume, server=server, **origin.ids
-                )
+                cloud.journal.effect("attachment.delete", attachment["id"], volume=volume, server=server, **origin.ids)
             rows.drop_device(cloud, device)
 
 

@@ -11,10 +11,7 @@ from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
 
 
 def _action(call: Call, row: Row) -> dict[str, Any]:
-    view = {
-        name: row[name]
-        for name in ("action", "instance_uuid", "request_id", "user_id", "project_id", "message")
-    }
+    view = {name: row[name] for name in ("action", "instance_uuid", "request_id", "user_id", "project_id", "message")}
     view["start_time"] = iso(row["start_time"])
     return {**view, "updated_at": iso(row["updated_at"])} if call.at_least(58) else view
 

@@ -65,9 +65,7 @@ def _hypervisors(call: Call) -> Reply:
 
 def _show_hypervisor(call: Call) -> Reply:
     wanted = call.params["hypervisor"]
-    row = call.cloud.nova.one(
-        "SELECT * FROM compute_nodes WHERE (uuid = ? OR id = ?) AND deleted = 0", wanted, wanted
-    )
+    row = call.cloud.nova.one("SELECT * FROM compute_nodes WHERE (uuid = ? OR id = ?) AND deleted = 0", wanted, wanted)
     if row is None:
         raise ApiError(404, f"Hypervisor with ID '{wanted}' could not be found.")
     return Reply(200, {"hypervisor": _hypervisor(call, row, detail=True)})
@@ -207,16 +205,10 @@ def _nothing(name: str) -> Any:
 _RULE = "os_compute_api:{}"
 OPERATIONS = (
     Operation("GET", "/os-hypervisors", _hypervisors, policy=_RULE.format("os-hypervisors:list")),
-    Operation(
-        "GET", "/os-hypervisors/detail", _hypervisors, policy=_RULE.format("os-hypervisors:list-detail")
-    ),
-    Operation(
-        "GET", "/os-hypervisors/{hypervisor}", _show_hypervisor, policy=_RULE.format("os-hypervisors:show")
-    ),
+    Operation("GET", "/os-hypervisors/detail", _hypervisors, policy=_RULE.format("os-hypervisors:list-detail")),
+    Operation("GET", "/os-hypervisors/{hypervisor}", _show_hypervisor, policy=_RULE.format("os-hypervisors:show")),
     Operation("GET", "/os-migrations", _migrations, policy=_RULE.format("os-migrations:index")),
-    Operation(
-        "GET", "/servers/{server}/migrations", _in_progress, policy=_RULE.format("servers:migrations:index")
-    ),
+    Operation("GET", "/servers/{server}/migrations", _in_progress, policy=_RULE.format("servers:migrations:index")),
     Operation("GET", "/servers/{server}/os-interface", _interfaces),
     Operation("GET", "/os-server-groups", _groups),
     Operation("GET", "/os-server-groups/{group}", _show_group),
@@ -224,7 +216,5 @@ OPERATIONS = (
     Operation("GET", "/os-keypairs", _nothing("keypairs")),
     Operation("GET", "/extensions", _nothing("extensions")),
     Operation("GET", "/os-availability-zone", _zones),
-    Operation(
-        "GET", "/os-availability-zone/detail", _zones, policy=_RULE.format("os-availability-zone:detail")
-    ),
+    Operation("GET", "/os-availability-zone/detail", _zones, policy=_RULE.format("os-availability-zone:detail")),
 )

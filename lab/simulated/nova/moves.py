@@ -1,4 +1,4 @@
-"""Moves between hosts: evacuate and live migration, and what a returning nova-compute cleans up."""
+"""Moves between hosts: evacuate and live migration."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,7 @@ def evacuate(call: Call, row: Row, given: Any) -> Reply:
     """Rebuild a server of a dead host elsewhere; from 2.95 on it is left stopped."""
     _only_admin(call, "os-evacuate")
     if row["vm_state"] not in ("active", "stopped", "error"):
-        raise ApiError(
-            409, f"Cannot 'evacuate' instance {row['uuid']} while it is in vm_state {row['vm_state']}"
-        )
+        raise ApiError(409, f"Cannot 'evacuate' instance {row['uuid']} while it is in vm_state {row['vm_state']}")
     source = compute_service(call.cloud, row["host"])
     if source is not None and service_is_up(call.cloud, source):
         raise ApiError(400, f"Compute service of {row['host']} is still in use.")
@@ -89,14 +87,15 @@ def _migration(call: Call, row: Row, target: str | None, kind: str, status: str)
     )
 
 
-def _set_migration(cloud: "Cloud", migration: int, status: str) -> None:
+def set_migration(cloud: "Cloud", migration: int, status: str) -> None:
+    """Write a migration's status."""
     cloud.nova.update("migrations", {"id": migration}, status=status, updated_at=stamp())
 
 
 def _no_host(call: Call, server: str, migration: int) -> None:
     cloud = call.cloud
     with records.event(cloud, server, "conductor_rebuild_server", "sim-ctl", call.origin):
-        _set_migration(cloud, migration, "error")
+        set_migration(cloud, migration, "error")
         rows.change(cloud, server, task_state=None, vm_state="error")
         cloud.nova.insert(
             "instance_faults",
@@ -109,12 +108,10 @@ def _no_host(call: Call, server: str, migration: int) -> None:
         raise records.Failed("No valid host was found. There are not enough hosts available.")
 
 
-async def _rebuild(
-    cloud: "Cloud", server: str, target: str, migration: int, started: bool, origin: Origin
-) -> None:
+async def _rebuild(cloud: "Cloud", server: str, target: str, migration: int, started: bool, origin: Origin) -> None:
     async with cloud.hypervisors.lock(server):
         with records.event(cloud, server, "compute_rebuild_instance", target, origin):
-            _set_migration(cloud, migration, "pre-migrating")
+            set_migration(cloud, migration, "pre-migrating")
             await asyncio.sleep(cloud.settings.evacuate_seconds)
             disks.carry(cloud, server, target, origin)
             _settle(cloud, server, target)
@@ -126,7 +123,7 @@ async def _rebuild(
                 cloud.hypervisors.guests.copy_to(server, target)
                 rows.change(cloud, server, vm_state="stopped", power_state=power.SHUTDOWN, task_state=None)
             rows.change(cloud, server, launched_at=stamp())
-            _set_migration(cloud, migration, "done")
+            set_migration(cloud, migration, "done")
 
 
 def _settle(cloud: "Cloud", server: str, host: str) -> None:
@@ -172,55 +169,23 @@ def _usable_source(call: Call, host: str) -> bool:
     return service is not None and service_is_up(call.cloud, service)
 
 
-async def _migrate(
-    cloud: "Cloud", server: str, source: str, target: str, migration: int, origin: Origin
-) -> None:
+async def _migrate(cloud: "Cloud", server: str, source: str, target: str, migration: int, origin: Origin) -> None:
     async with cloud.hypervisors.lock(server):
         with records.event(cloud, server, "compute_live_migration", source, origin):
-            _set_migration(cloud, migration, "running")
+            set_migration(cloud, migration, "running")
             await asyncio.sleep(cloud.settings.migrate_seconds)
             disks.carry(cloud, server, target, origin)
             cloud.hypervisors.guests.move(server, source, target)
             _settle(cloud, server, target)
-            _drop_allocation(cloud, server, source)
+            drop_allocation(cloud, server, source)
             rows.change(cloud, server, task_state=None)
-            _set_migration(cloud, migration, "completed")
+            set_migration(cloud, migration, "completed")
 
 
-def _drop_allocation(cloud: "Cloud", server: str, host: str) -> None:
+def drop_allocation(cloud: "Cloud", server: str, host: str) -> None:
+    """Delete a server's allocation on the provider of a host."""
     cloud.lab.write(
-        "DELETE FROM allocations WHERE consumer = ? AND provider IN (SELECT uuid FROM"
-        " providers WHERE name = ?)",
+        "DELETE FROM allocations WHERE consumer = ? AND provider IN (SELECT uuid FROM providers WHERE name = ?)",
         server,
         host,
     )
-
-
-async def on_compute_start(cloud: "Cloud", host: str) -> None:
-    """What nova-compute does when it starts: clean up what was evacuated, go on with stuck reboots."""
-    done = cloud.nova.all(
-        "SELECT * FROM migrations WHERE source_compute = ? AND migration_type = 'evacuation'"
-        " AND status = 'done' AND deleted = 0",
-        host,
-    )
-    for migration in done:
-        cloud.hypervisors.guests.remove(migration["instance_uuid"], host)
-        _drop_allocation(cloud, migration["instance_uuid"], host)
-        _set_migration(cloud, migration["id"], "completed")
-        cloud.journal.effect("host.cleanup", host, server=migration["instance_uuid"])
-    here = cloud.nova.all(
-        "SELECT uuid, task_state, vm_state FROM instances WHERE host = ? AND deleted = 0", host
-    )
-    for row in here:
-        await _go_on(cloud, row, host)
-
-
-async def _go_on(cloud: "Cloud", row: Row, host: str) -> None:
-    running = cloud.hypervisors.guests.running(row["uuid"], host)
-    if "reboot" in (row["task_state"] or "") and not running:
-        await cloud.hypervisors.boot_time(host)
-        cloud.hypervisors.guests.boot(row["uuid"], host, "reboot at nova-compute's start")
-        rows.change(cloud, row["uuid"], vm_state="active", power_state=power.RUNNING, task_state=None)
-    elif row["vm_state"] == "active" and not running and cloud.settings.sync_power_states:
-        rows.change(cloud, row["uuid"], vm_state="stopped", power_state=power.SHUTDOWN, task_state=None)
-        cloud.journal.effect("server.stopped-by-sync", row["uuid"], host=host)

@@ -88,9 +88,7 @@ async def start(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:
         with records.event(cloud, server, "compute_start_instance", host, origin):
             await cloud.hypervisors.boot_time(host)
             cloud.hypervisors.guests.boot(server, host, "start", origin)
-            rows.change(
-                cloud, server, vm_state="active", power_state=RUNNING, task_state=None, launched_at=stamp()
-            )
+            rows.change(cloud, server, vm_state="active", power_state=RUNNING, task_state=None, launched_at=stamp())
 
 
 async def stop(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:
@@ -98,12 +96,18 @@ async def stop(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:
     async with cloud.hypervisors.lock(server):
         with records.event(cloud, server, "compute_stop_instance", host, origin):
             await asyncio.sleep(cloud.settings.stop_seconds)
-            if cloud.hypervisors.guests.get(server, host) is None:
+            if not _known(cloud, server, host):
                 rows.change(cloud, server, task_state=None)
                 raise records.Failed(f"Instance {server} could not be found.")
             cloud.hypervisors.guests.stop(server, host)
             rows.change(cloud, server, vm_state="stopped", power_state=SHUTDOWN, task_state=None)
             cloud.journal.effect("guest.stop", server, host=host, **origin.ids)
+
+
+def _known(cloud: "Cloud", server: str, host: str) -> bool:
+    """True for a guest that the hypervisor can power off."""
+    guest = cloud.hypervisors.guests.get(server, host)
+    return guest is not None and bool(guest["running"] or cloud.settings.domains_survive)
 
 
 async def hold(
@@ -129,16 +133,12 @@ async def delete(cloud: "Cloud", row: Row, origin: Origin) -> None:
                 cinder.drop(cloud, attachment)
             cloud.hypervisors.guests.remove(server, row["host"])
             _forget(cloud, server)
-            rows.change(
-                cloud, server, vm_state="deleted", task_state=None, deleted=row["id"], deleted_at=stamp()
-            )
+            rows.change(cloud, server, vm_state="deleted", task_state=None, deleted=row["id"], deleted_at=stamp())
             cloud.journal.effect("server.delete", server, **origin.ids)
 
 
 def _forget(cloud: "Cloud", server: str) -> None:
     cloud.lab.write("DELETE FROM allocations WHERE consumer = ?", server)
     for table in ("ipallocations", "ml2_port_bindings", "ml2_port_binding_levels"):
-        cloud.neutron.write(
-            f"DELETE FROM {table} WHERE port_id IN (SELECT id FROM ports WHERE device_id = ?)", server
-        )
+        cloud.neutron.write(f"DELETE FROM {table} WHERE port_id IN (SELECT id FROM ports WHERE device_id = ?)", server)
     cloud.neutron.write("DELETE FROM ports WHERE device_id = ?", server)

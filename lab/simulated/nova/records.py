@@ -24,8 +24,8 @@ def begin(cloud: "Cloud", server: str, action: str, origin: Origin) -> None:
         action=action,
         instance_uuid=server,
         request_id=origin.request_id,
-        user_id=origin.caller.user_id,
-        project_id=origin.caller.project_id,
+        user_id=origin.caller.user_id or None,
+        project_id=origin.caller.project_id or None,
         start_time=stamp(),
         deleted=0,
     )

@@ -101,8 +101,7 @@ def metadata(cloud: "Cloud", servers: list[str]) -> dict[str, dict[str, str]]:
 def set_metadata(cloud: "Cloud", server: str, key: str, value: str) -> None:
     """Set one metadata item."""
     changed = cloud.nova.write(
-        "UPDATE instance_metadata SET value = ?, updated_at = ? WHERE instance_uuid = ? AND"
-        " key = ? AND deleted = 0",
+        "UPDATE instance_metadata SET value = ?, updated_at = ? WHERE instance_uuid = ? AND key = ? AND deleted = 0",
         value,
         stamp(),
         server,
@@ -117,8 +116,7 @@ def set_metadata(cloud: "Cloud", server: str, key: str, value: str) -> None:
 def drop_metadata(cloud: "Cloud", server: str, key: str) -> int:
     """Delete one metadata item; how many there were."""
     return cloud.nova.write(
-        "UPDATE instance_metadata SET deleted = id, deleted_at = ? WHERE instance_uuid = ?"
-        " AND key = ? AND deleted = 0",
+        "UPDATE instance_metadata SET deleted = id, deleted_at = ? WHERE instance_uuid = ? AND key = ? AND deleted = 0",
         stamp(),
         server,
         key,

@@ -26,8 +26,7 @@ _ADMIN_FILTERS = {"host": "host", "node": "node"}
 def _brief(call: Call) -> Reply:
     page, more = _page(call, "index")
     servers = [
-        {"id": row["uuid"], "name": row["display_name"], "links": views.links(call, row["uuid"])}
-        for row in page
+        {"id": row["uuid"], "name": row["display_name"], "links": views.links(call, row["uuid"])} for row in page
     ]
     return _listing(call, servers, more)
 
@@ -58,8 +57,7 @@ def _page(call: Call, rule: str) -> tuple[list[Row], bool]:
         found = [row for row in found if status(row["vm_state"], row["task_state"]) == wanted]
     page, more = paged(call, found, "uuid", _MAX_LIMIT)
     whole = call.cloud.nova.all(
-        "SELECT * FROM instances WHERE uuid IN (SELECT value FROM json_each(?))"
-        " ORDER BY created_at DESC, id DESC",
+        "SELECT * FROM instances WHERE uuid IN (SELECT value FROM json_each(?)) ORDER BY created_at DESC, id DESC",
         json.dumps([row["uuid"] for row in page]),
     )
     return whole, more
@@ -84,9 +82,7 @@ def _tests(call: Call, rule: str) -> tuple[list[str], list[Any]]:
     query = call.query
     everyone = call.flag("all_tenants")
     if everyone and not call.caller.admin:
-        raise ApiError(
-            403, f"Policy doesn't allow os_compute_api:servers:{rule}:get_all_tenants to be performed."
-        )
+        raise ApiError(403, f"Policy doesn't allow os_compute_api:servers:{rule}:get_all_tenants to be performed.")
     tests, values = _deleted_test(call)
     if not everyone:
         tests.append("project_id = ?")
@@ -116,8 +112,7 @@ def _deleted_test(call: Call) -> tuple[list[str], list[Any]]:
     except ValueError as error:
         raise ApiError(
             400,
-            f"Invalid input for query parameters changes-since. Value: {since}. '{since}' is"
-            f" not a 'date-time'",
+            f"Invalid input for query parameters changes-since. Value: {since}. '{since}' is not a 'date-time'",
         ) from error
 
 

@@ -26,9 +26,7 @@ def is_fresh(cloud: "Cloud", heartbeat: str) -> bool:
 
 def compute_service(cloud: "Cloud", host: str | None) -> Row | None:
     """The nova-compute service of a host."""
-    return cloud.nova.one(
-        "SELECT * FROM services WHERE host = ? AND binary = 'nova-compute' AND deleted = 0", host
-    )
+    return cloud.nova.one("SELECT * FROM services WHERE host = ? AND binary = 'nova-compute' AND deleted = 0", host)
 
 
 def _view(call: Call, row: Row) -> dict[str, Any]:
@@ -107,9 +105,7 @@ def _changes(call: Call, row: Row) -> dict[str, Any]:
     if "forced_down" in body:
         changes["forced_down"] = bool(body["forced_down"])
     if not changes:
-        raise ApiError(
-            400, "No updates were requested. Fields 'status' or 'forced_down' should be specified."
-        )
+        raise ApiError(400, "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
     _refuse_early_return(call, row, changes)
     return changes
 
@@ -142,8 +138,7 @@ def _delete(call: Call) -> Reply:
     if row["binary"] == "nova-compute" and used is not None:
         raise ApiError(
             409,
-            "Unable to delete compute service that is hosting instances. Migrate or delete the"
-            " instances first.",
+            "Unable to delete compute service that is hosting instances. Migrate or delete the instances first.",
         )
     call.cloud.nova.update("services", {"id": row["id"]}, deleted=row["id"], deleted_at=stamp())
     call.effect("service.delete", row["uuid"], host=row["host"], binary=row["binary"])

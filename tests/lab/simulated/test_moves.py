@@ -40,16 +40,12 @@ def test_a_living_host_is_not_evacuated(bench: "Bench") -> None:
 
 
 @pytest.mark.parametrize(("version", "status"), [("2.94", "ACTIVE"), ("2.95", "SHUTOFF")])
-def test_evacuated_servers_run_only_before_2_95(
-    bench: "Bench", dead_host: str, version: str, status: str
-) -> None:
+def test_evacuated_servers_run_only_before_2_95(bench: "Bench", dead_host: str, version: str, status: str) -> None:
     assert bench.act("db-1", version, evacuate={}).status_code == 200
     server = bench.settled("db-1", status)
     assert server["OS-EXT-SRV-ATTR:host"] != dead_host
     bench.until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
-    assert {a["host_name"] for a in bench.volume("db-data")["attachments"]} == {
-        server["OS-EXT-SRV-ATTR:host"]
-    }
+    assert {a["host_name"] for a in bench.volume("db-data")["attachments"]} == {server["OS-EXT-SRV-ATTR:host"]}
     port = bench.call("network", "GET", f"/v2.0/ports?device_id={server['id']}").json()["ports"][0]
     assert (port["binding:host_id"], port["status"]) == (server["OS-EXT-SRV-ATTR:host"], "ACTIVE")
 
