@@ -16,7 +16,7 @@ A step names in the signature of each of these methods what it needs (``cloud``,
 import functools
 import inspect
 import json
-from collections.abc import Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -150,7 +150,7 @@ class Step(task.Task):
         return self._call(self.confirm, doors, record=record, journal=journal), record
 
     def _call(self, method: Any, doors: dict[str, Any], **ours: Any) -> Any:
-        wanted = inspect_arguments(type(self), method.__name__)
+        wanted = _arguments(method.__func__)
         given = {**doors, **ours}
         return method(**{name: given[name] for name in wanted})
 
@@ -166,13 +166,12 @@ def _told(record: Record) -> dict[str, Any]:
 
 
 @functools.cache
-def inspect_arguments(step: Hashable, method: str) -> tuple[str, ...]:
+def _arguments(method: Callable[..., Any]) -> tuple[str, ...]:
     """The names that a step's method asks for; none where the step leaves the method out."""
-    found = inspect.signature(getattr(step, method)).parameters.values()
+    found = inspect.signature(method).parameters.values()
     return tuple(item.name for item in found if item.kind is item.POSITIONAL_OR_KEYWORD and item.name != "self")
 
 
-@functools.cache
-def _needs(step: Hashable, *methods: str) -> tuple[str, ...]:
-    names = {name for method in methods for name in inspect_arguments(step, method)}
-    return tuple(sorted(names - _OUR_ARGUMENTS))
+def _needs(step: type[Step], *methods: str) -> list[str]:
+    names = {name for method in methods for name in _arguments(getattr(step, method))}
+    return sorted(names - _OUR_ARGUMENTS)

@@ -13,8 +13,11 @@ from typing import Any
 Disk = Mapping[str, Any]
 # Somebody else is at work on these volumes, or was: not ours to touch.
 OTHERS_WORK = frozenset(
-    "error_deleting deleting backing-up restoring-backup uploading retyping extending migrating "
-    "awaiting-transfer error_extending error_restoring creating downloading".split()
+    [
+        *("error_deleting", "deleting", "creating", "downloading", "uploading", "awaiting-transfer"),
+        *("backing-up", "restoring-backup", "retyping", "migrating", "extending"),
+        *("error_extending", "error_restoring"),
+    ]
 )
 KEEP, RESET, RESTORE, REATTACH, LEAVE, LOST = "keep", "reset", "restore", "reattach", "leave", "lost"
 TOUCHED = frozenset([RESET, RESTORE, REATTACH])
@@ -42,7 +45,10 @@ class Judgement:
 
 # Nova refuses a hard reboot in any other task state, or accepts it twice.
 _REBOOTABLE_TASKS = frozenset(
-    [None, *"rebooting reboot_pending reboot_started rebooting_hard suspending resuming pausing unpausing".split()]
+    [
+        *(None, "rebooting", "reboot_pending", "reboot_started", "rebooting_hard"),
+        *("suspending", "resuming", "pausing", "unpausing"),
+    ]
 )
 _LIVE_TASKS = frozenset(["migrating", "rebuilding", "deleting", "spawning", "scheduling", "networking"])
 
