@@ -1,7 +1,10 @@
 """Faults: calls that fail, lag, lose their answer or stop at an exact instant."""
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,9 +27,7 @@ def test_lost_answers(bench: "Bench", kind: str, happened: int) -> None:
     with pytest.raises(ConnectFailure):
         bench.reboot("app-1")
     assert len(effects(bench)) == happened
-    (call,) = [
-        call for call in bench.cloud.calls() if call["method"] == "POST" and call["path"].endswith("/action")
-    ]
+    (call,) = [call for call in bench.cloud.calls() if call["method"] == "POST" and call["path"].endswith("/action")]
     assert call["status"] == 0
 
 
@@ -103,3 +104,16 @@ def test_expired_tokens_are_refused_and_got_anew(bench: "Bench") -> None:
     bench.cloud.expire_tokens()
     assert bench.server("app-1")["status"] == "ACTIVE"
     assert 401 in [call["status"] for call in bench.cloud.calls()]
+
+
+@pytest.mark.parametrize(("kind", "happened"), [("pause-before-effect", 0), ("pause-after-effect", 1)])
+def test_a_caller_can_be_killed_at_the_exact_instant(bench: "Bench", kind: str, happened: int) -> None:
+    fault = bench.cloud.fault(kind, times=1, **ACTION)
+    command = Path(sys.executable).with_name("openstack")
+    words = [command, "server", "reboot", "--hard", bench.servers["app-1"]]
+    with subprocess.Popen(words, env=bench.cloud.environment(), stderr=subprocess.DEVNULL) as caller:
+        fault.wait(30)
+        caller.kill()
+    assert len(effects(bench)) == happened
+    fault.release()
+    bench.until(lambda: len(effects(bench)) == 1, "the call that was received is carried out")
