@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
-import tenacity
 from keystoneauth1 import exceptions as ksa
 from openstack.config.cloud_region import CloudRegion
 from openstack.connection import Connection
 
 from stackmend.clients import failures
 from stackmend.clients.calls import Answer, ApiCall, CallRecord, new_request_id
+from stackmend.clients.patience import patiently
 from stackmend.clients.signin import CloudIdentity, SignIn, Timeouts, cloud_region
 from stackmend.errors import Refused, Unreachable
 
@@ -111,16 +111,12 @@ class Cloud:
             )
         return "{}.{}".format(*max(fitting))
 
-    def get(
-        self, service: str, path: str, params: Params | None = None, microversion: str | None = None
-    ) -> Any:
+    def get(self, service: str, path: str, params: Params | None = None, microversion: str | None = None) -> Any:
         """Read one document (JSON, None when empty). Raises Unreachable, Unauthorized or Refused."""
         call = ApiCall(service, "GET", path, None, microversion)
         return self._patiently(lambda: self._exchange(call, f"req-{uuid.uuid4()}", params)).body
 
-    def find(
-        self, service: str, path: str, params: Params | None = None, microversion: str | None = None
-    ) -> Any:
+    def find(self, service: str, path: str, params: Params | None = None, microversion: str | None = None) -> Any:
         """As ``get``, but None when the service says that there is no such thing (404)."""
         try:
             return self.get(service, path, params, microversion)
@@ -161,16 +157,7 @@ class Cloud:
         return self._patiently(lambda: self._exchange(call, request_id, None))
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(failures.Passing),
-            wait=_pause,
-            stop=tenacity.stop_before_delay(self._timeouts.patience),
-            reraise=True,
-        )
-        try:
-            return retrying(action)
-        except failures.Passing as passing:
-            raise passing.error from passing
+        return patiently(action, self._timeouts.patience)
 
     def _exchange(self, call: ApiCall, request_id: str, params: Params | None) -> Answer:
         url = self._signin.place(call.service).url + call.path
@@ -223,9 +210,7 @@ class Cloud:
             timeout=(self._timeouts.connect, self._timeouts.read),
         )
 
-    def _report(
-        self, call: ApiCall, request_id: str, response: requests.Response | None, seconds: float
-    ) -> None:
+    def _report(self, call: ApiCall, request_id: str, response: requests.Response | None, seconds: float) -> None:
         status = response.status_code if response is not None else None
         theirs = _their_id(response) if response is not None else ""
         record = CallRecord(call.service, call.method, call.path, status, request_id, theirs, seconds)
@@ -241,13 +226,6 @@ class Cloud:
             if service not in self._gates:
                 self._gates[service] = threading.BoundedSemaphore(self._limits.get(service, AT_ONCE))
             return self._gates[service]
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    """Seconds before the next try: jittered and growing, and never less than the service asked for."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.after if isinstance(error, failures.Passing) else None
-    return max(asked or 0.0, tenacity.wait_random_exponential(multiplier=0.5, max=10)(state))
 
 
 def _version(text: str) -> tuple[int, int]:

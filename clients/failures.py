@@ -13,19 +13,11 @@ from keystoneauth1 import exceptions as ksa
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from stackmend.clients.calls import ApiCall
-from stackmend.errors import AnswerLost, CloudError, Refused, StackmendError, Unauthorized, Unreachable
+from stackmend.clients.patience import Passing
+from stackmend.errors import AnswerLost, CloudError, Refused, Unauthorized, Unreachable
 
 BUSY = frozenset({429, 503})
 BROKEN = frozenset({500, 502, 503, 504})
-
-
-class Passing(Exception):
-    """A failure that may be tried again safely; ``error`` is what to raise when patience ends."""
-
-    def __init__(self, error: StackmendError, after: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.after = after
 
 
 def without_answer(call: ApiCall, request_id: str, error: ksa.ClientException) -> Exception:

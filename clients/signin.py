@@ -74,9 +74,7 @@ def cloud_region(cloud: str | None, region: str | None) -> CloudRegion:
             return config.get_one(**{key: value for key, value in wanted.items() if value})
     except (ConfigException, ksa.AuthPluginException) as error:
         said = " ".join(str(error).split()).rstrip(".")
-        raise BadInput(
-            f"{_which(cloud)} is not usable ({said}): see clouds.yaml or the OS_ variables."
-        ) from None
+        raise BadInput(f"{_which(cloud)} is not usable ({said}): see clouds.yaml or the OS_ variables.") from None
 
 
 @dataclass
