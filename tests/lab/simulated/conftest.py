@@ -36,7 +36,7 @@ class Bench:
         with warnings.catch_warnings():
             # openstacksdk warns of its own influxdb default, whatever the configuration.
             warnings.simplefilter("ignore", PendingDeprecationWarning)
-            config = OpenStackConfig(config_files=[self.cloud.description["clouds_yaml"]])
+            config = OpenStackConfig([self.cloud.description["clouds_yaml"]], load_envvars=False)
             return Connection(config=config.get_one(name))
 
     def close(self) -> None:

@@ -40,8 +40,8 @@ def test_start_and_stop_are_quick(tmp_path: Path) -> None:
     cloud = SimulatedCloud(tmp_path).start()
     started = time.monotonic()
     cloud.stop()
-    assert started - began < 3
-    assert time.monotonic() - started < 2
+    assert started - began < 10
+    assert time.monotonic() - started < 5
 
 
 def test_control_calls_need_a_running_cloud(tmp_path: Path) -> None:
@@ -93,5 +93,5 @@ def test_a_thousand_servers(tmp_path: Path, running: "Bench") -> None:
             servers = bench.compute("GET", "/servers/detail?all_tenants=1").json()["servers"]
             listed = time.monotonic() - began
     assert len(servers) == 1000
-    # Three times what it takes on an idle machine: the figure guards against a wrong order, not a busy day.
-    assert (seeded < 6, kept < 0.3, listed < 0.5) == (True, True, True), (seeded, kept, listed)
+    # Far above what an idle machine needs (0.7, 0.01 and 0.08 s): a guard against a wrong order of growth.
+    assert (seeded < 15, kept < 1, listed < 2) == (True, True, True), (seeded, kept, listed)
