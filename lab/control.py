@@ -129,15 +129,11 @@ class SimulatedCloud:
         url = urlsplit(self.description["control_url"])
         link = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
         try:
-            link.request(
-                "POST", f"{url.path}/{verb}", json.dumps(given), {"Content-Type": "application/json"}
-            )
+            link.request("POST", f"{url.path}/{verb}", json.dumps(given), {"Content-Type": "application/json"})
             answer = link.getresponse()
             body = answer.read()
         except OSError as error:
-            raise LabError(
-                f"the simulated cloud did not answer {verb}: {error}: {self._last_words()}"
-            ) from error
+            raise LabError(f"the simulated cloud did not answer {verb}: {error}: {self._last_words()}") from error
         finally:
             link.close()
         if answer.status != 200:

@@ -40,9 +40,7 @@ class Guest:
 
     def unit(self, verb: str, unit: str) -> Outcome:
         """A guest has no units worth naming."""
-        return Outcome(
-            4 if verb.startswith("is-") else 5, stderr=f"Unit {unit}.service could not be found.\n"
-        )
+        return Outcome(4 if verb.startswith("is-") else 5, stderr=f"Unit {unit}.service could not be found.\n")
 
     async def reboot(self) -> None:
         """Go away, and come back after ``boot_seconds`` with a new boot id if its host still has power."""
@@ -86,13 +84,9 @@ class Host:
 
     def unit(self, verb: str, unit: str) -> Outcome:
         """What ``systemctl verb unit`` does to one of its processes."""
-        process = self._cloud.lab.one(
-            "SELECT * FROM processes WHERE host = ? AND binary = ?", self.name, unit
-        )
+        process = self._cloud.lab.one("SELECT * FROM processes WHERE host = ? AND binary = ?", self.name, unit)
         if process is None:
-            return Outcome(
-                4 if verb.startswith("is-") else 5, stderr=f"Unit {unit}.service could not be found.\n"
-            )
+            return Outcome(4 if verb.startswith("is-") else 5, stderr=f"Unit {unit}.service could not be found.\n")
         hypervisors = self._cloud.hypervisors
         if verb == "is-active":
             active = bool(process["running"])

@@ -50,9 +50,7 @@ def _system(call: Call) -> Reply:
 def _reset(call: Call) -> Reply:
     host, kind = _host(call), call.json().get("ResetType")
     if kind not in _RESETS:
-        raise ApiError(
-            400, f"The value {kind} for the parameter ResetType is not one of {', '.join(_RESETS)}."
-        )
+        raise ApiError(400, f"The value {kind} for the parameter ResetType is not one of {', '.join(_RESETS)}.")
     hypervisors = call.cloud.hypervisors
     call.effect("host.reset", host, reset_type=kind)
     if kind != "On" and hypervisors.powered(host):
@@ -66,9 +64,7 @@ def _host(call: Call) -> str:
     _check_password(call)
     host = call.params["host"]
     if host not in call.cloud.hypervisors.names():
-        raise ApiError(
-            404, f"The resource {_SYSTEMS}/{host} could not be found.", "Base.1.8.ResourceMissingAtURI"
-        )
+        raise ApiError(404, f"The resource {_SYSTEMS}/{host} could not be found.", "Base.1.8.ResourceMissingAtURI")
     return host
 
 

@@ -24,12 +24,8 @@ class Bench:
         self.settings = cloud.settings()
         self.admin = self.connect("sim")
         self.member = self.connect("sim-member")
-        self.servers = {
-            row["display_name"]: row["uuid"] for row in self.rows("nova", "SELECT * FROM instances")
-        }
-        self.volumes = {
-            row["display_name"]: row["id"] for row in self.rows("cinder", "SELECT * FROM volumes")
-        }
+        self.servers = {row["display_name"]: row["uuid"] for row in self.rows("nova", "SELECT * FROM instances")}
+        self.volumes = {row["display_name"]: row["id"] for row in self.rows("cinder", "SELECT * FROM volumes")}
 
     def connect(self, name: str) -> Connection:
         """A real openstacksdk connection to a cloud of clouds.yaml."""
@@ -44,15 +40,11 @@ class Bench:
         self.admin.close()
         self.member.close()
 
-    def compute(
-        self, method: str, path: str, version: str = "2.96", *, member: bool = False, **more: Any
-    ) -> Any:
+    def compute(self, method: str, path: str, version: str = "2.96", *, member: bool = False, **more: Any) -> Any:
         """A call to nova; the response, whatever its status."""
         return self.call("compute", method, path, version, member=member, **more)
 
-    def cinder(
-        self, method: str, path: str, version: str = "3.71", *, member: bool = False, **more: Any
-    ) -> Any:
+    def cinder(self, method: str, path: str, version: str = "3.71", *, member: bool = False, **more: Any) -> Any:
         """A call to cinder; the response, whatever its status."""
         return self.call("block-storage", method, path, version, member=member, **more)
 

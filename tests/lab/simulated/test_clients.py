@@ -79,9 +79,7 @@ def test_command_lists_everything_else(bench: "Bench") -> None:
         check=False,
     )
     assert "HTTP" not in done.stderr, done.stderr
-    assert all(
-        word in done.stdout for word in ("sim-c01", "cinder-volume", "net1", "cirros", "multiattach", "app")
-    )
+    assert all(word in done.stdout for word in ("sim-c01", "cinder-volume", "net1", "cirros", "multiattach", "app"))
 
 
 def test_member_may_not_see_the_whole_cloud(bench: "Bench") -> None:
@@ -98,9 +96,7 @@ def test_sdk_reads_servers_volumes_ports_and_actions(bench: "Bench") -> None:
         "sim-c01",
         {"stackmend:priority": "10"},
     )
-    assert {volume.name for volume in bench.admin.block_storage.volumes(all_projects=True)} == set(
-        bench.volumes
-    )
+    assert {volume.name for volume in bench.admin.block_storage.volumes(all_projects=True)} == set(bench.volumes)
     (port,) = bench.admin.network.ports(device_id=server.id)
     assert port.binding_host_id == "sim-c01"
     assert [group.name for group in bench.admin.compute.server_groups(all_projects=True)] == ["app"]
@@ -112,9 +108,7 @@ def test_wrong_password_is_refused_as_keystone_does(bench: "Bench", tmp_path: Pa
     wrong.write_text(clouds.replace("password: ", "password: not-"))
     environment = {**bench.cloud.environment(), "OS_CLIENT_CONFIG_FILE": str(wrong)}
     command = Path(sys.executable).with_name("openstack")
-    done = subprocess.run(
-        [command, "token", "issue"], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([command, "token", "issue"], env=environment, capture_output=True, text=True, check=False)
     assert "The request you have made requires authentication. (HTTP 401)" in done.stderr
 
 

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 
 def compute_service(bench: "Bench", host: str) -> dict[str, Any]:
-    found: dict[str, Any] = bench.compute("GET", f"/os-services?host={host}&binary=nova-compute").json()[
-        "services"
-    ][0]
+    found: dict[str, Any] = bench.compute("GET", f"/os-services?host={host}&binary=nova-compute").json()["services"][0]
     return found
 
 
@@ -41,17 +39,13 @@ def port(bench: "Bench", name: str) -> dict[str, Any]:
 
 def holders(bench: "Bench", name: str) -> set[str]:
     """The hosts on which placement keeps resources for a server."""
-    found = bench.call("placement", "GET", f"/allocations/{bench.servers[name]}", "1.36").json()[
-        "allocations"
-    ]
+    found = bench.call("placement", "GET", f"/allocations/{bench.servers[name]}", "1.36").json()["allocations"]
     providers = bench.call("placement", "GET", "/resource_providers", "1.36").json()["resource_providers"]
     return {provider["name"] for provider in providers if provider["uuid"] in found}
 
 
 def test_power_cut_takes_guests_and_apis_but_no_row(bench: "Bench") -> None:
-    before = {
-        row["uuid"]: row["vm_state"] for row in bench.rows("nova", "SELECT uuid, vm_state FROM instances")
-    }
+    before = {row["uuid"]: row["vm_state"] for row in bench.rows("nova", "SELECT uuid, vm_state FROM instances")}
     bench.cloud.power_cut()
     with pytest.raises(ConnectFailure):
         bench.server("app-1")
@@ -144,9 +138,7 @@ def test_a_port_is_bound_anew_through_neutron(bench: "Bench") -> None:
     assert answer.json()["port"]["binding:host_id"] == "sim-c03"
     assert port(bench, "app-1")["binding:vif_type"] == "ovs"
     assert bench.cloud.journal("port.update")
-    rows = bench.rows(
-        "neutron", "SELECT host FROM ml2_port_bindings WHERE port_id = ?", port(bench, "app-1")["id"]
-    )
+    rows = bench.rows("neutron", "SELECT host FROM ml2_port_bindings WHERE port_id = ?", port(bench, "app-1")["id"])
     assert [row["host"] for row in rows] == ["sim-c03"]
 
 

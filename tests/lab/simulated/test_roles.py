@@ -83,9 +83,7 @@ def test_members_see_their_own_project_only(bench: "Bench") -> None:
 
 def test_a_member_may_reboot_its_own_server(bench: "Bench") -> None:
     server = bench.cloud.seed(hosts=1, servers=[{"name": "mine"}])["servers"]["mine"]
-    answer = bench.compute(
-        "POST", f"/servers/{server}/action", member=True, json={"reboot": {"type": "HARD"}}
-    )
+    answer = bench.compute("POST", f"/servers/{server}/action", member=True, json={"reboot": {"type": "HARD"}})
     assert answer.status_code == 202
     assert bench.cloud.journal("server.reboot")[0]["target"] == server
 

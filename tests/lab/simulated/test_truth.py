@@ -87,14 +87,10 @@ def test_restore_brings_everything_back(bench: "Bench") -> None:
 
 def test_changes_since_lists_what_changed(bench: "Bench") -> None:
     moment = "2099-01-01T00:00:00Z"
-    assert (
-        bench.compute("GET", f"/servers/detail?all_tenants=1&changes-since={moment}").json()["servers"] == []
-    )
+    assert bench.compute("GET", f"/servers/detail?all_tenants=1&changes-since={moment}").json()["servers"] == []
     later = "2098-12-31 23:00:00"
     bench.execute("nova", "UPDATE instances SET updated_at = ? WHERE uuid = ?", later, bench.servers["app-1"])
-    listed = bench.compute("GET", "/servers/detail?all_tenants=1&changes-since=2098-12-31T22:00:00Z").json()[
-        "servers"
-    ]
+    listed = bench.compute("GET", "/servers/detail?all_tenants=1&changes-since=2098-12-31T22:00:00Z").json()["servers"]
     assert [server["name"] for server in listed] == ["app-1"]
 
 
@@ -102,9 +98,7 @@ def test_changes_since_lists_what_changed(bench: "Bench") -> None:
     ("service", "path", "version", "limits"),
     [("compute", "/servers", "2.999", "2.1"), ("block-storage", "/volumes", "3.99", "3.0")],
 )
-def test_too_high_a_microversion_is_406(
-    bench: "Bench", service: str, path: str, version: str, limits: str
-) -> None:
+def test_too_high_a_microversion_is_406(bench: "Bench", service: str, path: str, version: str, limits: str) -> None:
     answer = bench.call(service, "GET", path, version)
     assert answer.status_code == 406
     assert f"Version {version} is not supported by the API. Minimum is {limits}" in answer.text
