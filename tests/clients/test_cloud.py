@@ -32,9 +32,7 @@ class TestApiCall:
         assert REBOOT.text() == 'POST compute /servers/s1/action {"reboot": {"type": "HARD"}} (2.79)'
 
     def test_text_masks_secrets_and_json_keeps_them(self) -> None:
-        call = ApiCall(
-            "compute", "POST", "/x", {"rebuild": {"adminPass": "hunter2", "list": [{"token": "t"}]}}
-        )
+        call = ApiCall("compute", "POST", "/x", {"rebuild": {"adminPass": "hunter2", "list": [{"token": "t"}]}})
         assert "hunter2" not in call.text()
         assert ApiCall.from_json(json.loads(json.dumps(call.to_json()))) == call
 
@@ -110,9 +108,7 @@ class TestSend:
             ({}, "Bad Request"),
         ],
     )
-    def test_each_services_error_shape_is_read(
-        self, site: Site, cloud: Cloud, body: object, words: str
-    ) -> None:
+    def test_each_services_error_shape_is_read(self, site: Site, cloud: Cloud, body: object, words: str) -> None:
         site.script("POST", PATH, Reply(400, body))
         with pytest.raises(Refused, match=words):
             cloud.send(REBOOT, OURS)
@@ -124,9 +120,7 @@ class TestSend:
             cloud.send(REBOOT, OURS)
 
     def test_a_quota_is_no_matter_of_rights(self, site: Site, cloud: Cloud) -> None:
-        site.script(
-            "POST", PATH, Reply(403, {"forbidden": {"code": 403, "message": "Quota exceeded for cores"}})
-        )
+        site.script("POST", PATH, Reply(403, {"forbidden": {"code": 403, "message": "Quota exceeded for cores"}}))
         with pytest.raises(Refused, match="Quota exceeded"):
             cloud.send(REBOOT, OURS)
 
@@ -249,9 +243,7 @@ class TestConnecting:
     def test_keystone_unreachable(self, clouds_yaml: Callable[..., None]) -> None:
         clouds_yaml("http://127.0.0.1:1/v3")
         cloud = Cloud.connect("test", timeouts=Timeouts(patience=0.2))
-        with pytest.raises(
-            Unreachable, match=r"identity at http://127.0.0.1:1/v3 could not sign user ann in"
-        ):
+        with pytest.raises(Unreachable, match=r"identity at http://127.0.0.1:1/v3 could not sign user ann in"):
             cloud.send(REBOOT, OURS)
         cloud.close()
 
@@ -260,9 +252,7 @@ class TestConnecting:
         with pytest.raises(Unreachable, match="keystone is ill"):
             cloud.get("compute", "/servers")
 
-    def test_a_bad_password_is_never_shown_nor_repeated(
-        self, site: Site, clouds_yaml: Callable[..., None]
-    ) -> None:
+    def test_a_bad_password_is_never_shown_nor_repeated(self, site: Site, clouds_yaml: Callable[..., None]) -> None:
         clouds_yaml(f"{site.url}/v3", password="wr0ng-one")
         cloud = Cloud.connect("test")
         with pytest.raises(Unauthorized, match="credentials of user ann") as caught:
@@ -321,9 +311,7 @@ class TestSharing:
         assert reads(site) == 30
         assert site.most_running <= 3
 
-    def test_threads_that_lose_the_same_token_sign_in_once(
-        self, site: Site, connect: Callable[..., Cloud]
-    ) -> None:
+    def test_threads_that_lose_the_same_token_sign_in_once(self, site: Site, connect: Callable[..., Cloud]) -> None:
         cloud = connect(timeouts=Timeouts(patience=10))
         site.script("GET", "/servers", Reply(body={}))
         cloud.get("compute", "/servers")
