@@ -124,7 +124,7 @@ class Step(task.Task):
     def _bring_about(self, record: Record, journal: Journal, doors: dict[str, Any]) -> tuple[Evidence, Record]:
         while True:
             journal.check()
-            seen = self._call(self.observe, doors, record=record)
+            seen = self._call(self.observe, doors, record=record, journal=journal)
             if isinstance(seen, Done):
                 return seen.evidence, record
             if isinstance(seen, InFlight):
