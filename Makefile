@@ -1,0 +1,45 @@
+# make demo, make test: everything else is a part of these two. Nothing here needs root.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PARTS := setup.cfg pyproject.toml
+
+.PHONY: demo test test-sim lint doc clean
+# In order, also under -j: pytest's summary is the last thing that is read.
+.NOTPARALLEL:
+
+demo: $(VENV)/.with-lab
+	$(BIN)/stackmend demo
+
+test: lint doc
+	$(BIN)/python -m pytest -n auto
+
+# The part that needs neither root nor the real OpenStack lab.
+test-sim: lint doc
+	$(BIN)/python -m pytest -n auto --ignore=tests/openstack
+
+lint: $(VENV)/.with-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+doc: $(VENV)/.with-test
+	$(BIN)/sphinx-build -W --keep-going -q -b html doc doc/_build/html
+
+# The stamps are newer than what they were installed from, or the installation is brought up to date.
+$(VENV)/.with-lab: $(PARTS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	touch $@
+
+$(VENV)/.with-test: $(PARTS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,doc]'
+	touch $@ $(VENV)/.with-lab
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "stackmend needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1): run make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) can't make a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) build dist doc/_build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
