@@ -95,7 +95,9 @@ async def _wait_fault(cloud: "Cloud", given: dict[str, Any]) -> Any:
 
 
 def _release(cloud: "Cloud", given: dict[str, Any]) -> Any:
-    cloud.faults.get(given["id"]).released.set()
+    rule = cloud.faults.get(given["id"])
+    rule.lost = bool(given.get("lost", False))
+    rule.released.set()
     return {}
 
 

@@ -25,7 +25,8 @@ class Rule:
     ``times`` calls are met (None: all), the first ``after`` matching ones are let pass. ``seconds`` is
     for ``slow``; ``status``, ``headers`` and ``answer`` are for ``status``. A pause blocks the call until
     the rule is released, ``hang`` too, which then closes the connection without any effect;
-    ``reached`` is set when a call got there.
+    ``reached`` is set when a call got there, ``lost`` makes
+    a release cut the call, which then is never carried out.
     """
 
     id: int
@@ -43,6 +44,7 @@ class Rule:
     met: int = 0
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
 
     def meets(self, service: str, method: str, path: str, body: str) -> bool:
         """True when this rule is about such a call, whatever its counters say."""

@@ -81,6 +81,8 @@ async def _after(rule: Rule, reply: Reply) -> Reply:
 async def _pause(rule: Rule) -> None:
     rule.reached.set()
     await rule.released.wait()
+    if rule.lost:
+        raise Cut
 
 
 async def _answer(call: Call, operation: Operation | None) -> Reply:

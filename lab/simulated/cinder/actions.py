@@ -37,7 +37,9 @@ def _act(call: Call) -> Reply:
     row = seen(call)
     name, given = next(iter(call.json().items()), ("", None))
     if name not in _ACTIONS:
-        raise ApiError(400, f"There is no such action: {name}")
+        raise ApiError(
+            400, f"There is no such action: {name}. Verify the request body and Content-Type header and try again."
+        )
     return _ACTIONS[name](call, row, given or {})
 
 

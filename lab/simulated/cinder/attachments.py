@@ -67,13 +67,9 @@ def _list(call: Call) -> Reply:
         and query.get("volume_id", row["volume_id"]) == row["volume_id"]
         and query.get("attach_status", query.get("status", row["attach_status"])) == row["attach_status"]
     ]
-    page, more = paged(call, found, "id", 1000)
+    page, _ = paged(call, found, "id", 1000)
     view = _full if call.request.url.path.endswith("/detail") else _summary
-    body: dict[str, Any] = {"attachments": [view(row) for row in page]}
-    if more:
-        url = call.request.url.include_query_params(marker=page[-1]["id"])
-        body["attachments_links"] = [{"rel": "next", "href": str(url)}]
-    return Reply(200, body)
+    return Reply(200, {"attachments": [view(row) for row in page]})
 
 
 def _show(call: Call) -> Reply:
@@ -82,6 +78,10 @@ def _show(call: Call) -> Reply:
 
 def _create(call: Call) -> Reply:
     given = call.inner("attachment")
+    if not given.get("volume_uuid"):
+        raise ApiError(
+            400, f"Invalid input for field/attribute attachment. Value: {given}. 'volume_uuid' is a required property"
+        )
     volume_id, server = str(given.get("volume_uuid")), given.get("instance_uuid")
     volume = rows.volume(call.cloud, volume_id)
     if volume is None:

@@ -145,6 +145,11 @@ def _page(call: Call) -> tuple[list[Row], bool]:
     found = call.cloud.cinder.all(
         f"SELECT * FROM volumes WHERE {' AND '.join(tests)} ORDER BY created_at DESC, id DESC", *values
     )
+    marker = query.get("marker")
+    if marker and rows.volume(call.cloud, marker) is None:
+        raise ApiError(404, f"Volume {marker} could not be found.")
+    if not query.get("limit", "1").isdigit():
+        raise ApiError(400, "limit param must be an integer")
     return paged(call, found, "id", 1000)
 
 
@@ -181,6 +186,10 @@ def _show(call: Call) -> Reply:
 
 def _create(call: Call) -> Reply:
     given = call.inner("volume")
+    if not given.get("size"):
+        raise ApiError(
+            400, f"Invalid input received: Invalid volume size provided for create request: {given.get('size')}"
+        )
     volume = new_id()
     kind = call.cloud.cinder.one("SELECT id FROM volume_types WHERE name = ?", given.get("volume_type") or "fake")
     call.cloud.cinder.insert(

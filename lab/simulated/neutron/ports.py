@@ -1,12 +1,14 @@
 """/ports and their bindings."""
 
+import ipaddress
 import json
 from typing import Any
 
 from stackmend.lab.simulated.ids import new_id
 from stackmend.lab.simulated.neutron import rows
+from stackmend.lab.simulated.nova.servers import paged
 from stackmend.lab.simulated.store import Row
-from stackmend.lab.simulated.times import from_query, stamp, zulu
+from stackmend.lab.simulated.times import stamp, zulu
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
 
 _FILTERS = ("id", "name", "network_id", "device_id", "device_owner", "status", "project_id", "mac_address")
@@ -110,15 +112,27 @@ def _list(call: Call) -> Reply:
         tests.append("id IN (SELECT port_id FROM ml2_port_bindings WHERE host = ? AND status = 'ACTIVE')")
         values.append(params["binding:host_id"])
     if "changed_since" in params:
-        tests.append("standard_attr_id IN (SELECT id FROM standardattributes WHERE updated_at >= ?)")
-        values.append(from_query(params["changed_since"]))
+        raise ApiError(400, "['changed_since'] is invalid attribute for filtering", "HTTPBadRequest")
     for wanted in params.getlist("fixed_ips"):
         name, _, value = wanted.partition("=")
         if name == "ip_address":
             tests.append("id IN (SELECT port_id FROM ipallocations WHERE ip_address = ?)")
             values.append(value)
-    found = call.cloud.neutron.all(f"SELECT * FROM ports WHERE {' AND '.join(tests)}", *values)
-    return Reply(200, {"ports": _fields(call, _views(call, found))})
+    found = call.cloud.neutron.all(f"SELECT * FROM ports WHERE {' AND '.join(tests)} ORDER BY id", *values)
+    page, more = paged(call, found, "id", len(found)) if {"limit", "marker"} & set(params) else (found, False)
+    body: dict[str, Any] = {"ports": _fields(call, _views(call, page))}
+    links = _page_links(call, page, more)
+    return Reply(200, body | ({"ports_links": links} if links else {}))
+
+
+def _page_links(call: Call, page: list[Row], more: bool) -> list[dict[str, str]]:
+    if not page or "limit" not in call.query:
+        return []
+    url = call.request.url
+    following = url.include_query_params(marker=page[-1]["id"])
+    before = url.include_query_params(marker=page[0]["id"], page_reverse="True")
+    links = [{"rel": "next", "href": str(following)}] if more else []
+    return [*links, {"rel": "previous", "href": str(before)}]
 
 
 def _show(call: Call) -> Reply:
@@ -135,6 +149,8 @@ def _given(call: Call) -> dict[str, Any]:
 
 def _create(call: Call) -> Reply:
     given, neutron, port = _given(call), call.cloud.neutron, new_id()
+    if "network_id" not in given:
+        raise ApiError(400, "Failed to parse request. Required attribute 'network_id' not specified", "HTTPBadRequest")
     network = neutron.one("SELECT * FROM networks WHERE id = ?", given.get("network_id"))
     if network is None:
         raise ApiError(404, f"Network {given.get('network_id')} could not be found.", "NetworkNotFound")
@@ -178,6 +194,12 @@ def _create(call: Call) -> Reply:
 
 def _address(call: Call, given: dict[str, Any], number: int) -> str:
     asked = [fixed["ip_address"] for fixed in given.get("fixed_ips") or [] if "ip_address" in fixed]
+    if asked and not _in_a_subnet(call, asked[0]):
+        raise ApiError(
+            400,
+            f"IP address {asked[0]} is not a valid IP for any of the subnets on the specified network.",
+            "InvalidIpForNetwork",
+        )
     if not asked:
         return f"127.{20 + number // 60000}.{number // 250 % 240}.{number % 250 + 2}"
     if call.cloud.neutron.one("SELECT 1 FROM ipallocations WHERE ip_address = ?", asked[0]):
@@ -187,6 +209,15 @@ def _address(call: Call, given: dict[str, Any], number: int) -> str:
             "IpAddressAlreadyAllocated",
         )
     return str(asked[0])
+
+
+def _in_a_subnet(call: Call, address: str) -> bool:
+    try:
+        wanted = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    subnets = call.cloud.neutron.all("SELECT cidr FROM subnets")
+    return any(wanted in ipaddress.ip_network(subnet["cidr"]) for subnet in subnets)
 
 
 def _update(call: Call) -> Reply:

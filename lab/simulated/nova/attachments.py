@@ -1,6 +1,7 @@
 """os-volume_attachments: which volumes a server has, attach, detach."""
 
 import asyncio
+import uuid
 from typing import Any
 
 from stackmend.lab.simulated.cinder import rows as cinder
@@ -90,10 +91,26 @@ def _attach_reply(call: Call, server: str, volume: str) -> Reply:
 
 
 def _volume(call: Call, given: dict[str, Any]) -> Row:
+    _check_volume_id(given)
     volume = cinder.volume(call.cloud, str(given.get("volumeId")))
     if volume is None or not (call.caller.admin or volume["project_id"] == call.caller.project_id):
         raise ApiError(404, f"Volume {given.get('volumeId')} could not be found.")
     return volume
+
+
+def _check_volume_id(given: dict[str, Any]) -> None:
+    if "volumeId" not in given:
+        raise ApiError(
+            400,
+            f"Invalid input for field/attribute volumeAttachment. Value: {given}. 'volumeId' is a required property",
+        )
+    wanted = given["volumeId"]
+    try:
+        uuid.UUID(str(wanted))
+    except ValueError as error:
+        raise ApiError(
+            400, f"Invalid input for field/attribute volumeId. Value: {wanted}. {wanted!r} is not a 'uuid'"
+        ) from error
 
 
 def _refuse_attached(call: Call, volume: Row, server: str) -> None:

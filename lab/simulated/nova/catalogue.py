@@ -31,6 +31,12 @@ def _flavors(call: Call) -> Reply:
     return Reply(200, {"flavors": [_flavor(call, row) for row in found]})
 
 
+def _brief_flavors(call: Call) -> Reply:
+    names = ("id", "name", "links", "description")
+    views = [_flavor(call, row) for row in call.cloud.lab.all("SELECT * FROM flavors ORDER BY id")]
+    return Reply(200, {"flavors": [{name: view[name] for name in names if name in view} for view in views]})
+
+
 def _show_flavor(call: Call) -> Reply:
     row = call.cloud.lab.one("SELECT * FROM flavors WHERE flavorid = ?", call.params["flavor"])
     if row is None:
@@ -39,7 +45,7 @@ def _show_flavor(call: Call) -> Reply:
 
 
 OPERATIONS = (
-    Operation("GET", "/flavors", _flavors),
+    Operation("GET", "/flavors", _brief_flavors),
     Operation("GET", "/flavors/detail", _flavors),
     Operation("GET", "/flavors/{flavor}", _show_flavor),
 )

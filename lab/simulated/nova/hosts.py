@@ -1,5 +1,6 @@
 """What an operator sees of hosts: hypervisors, migrations, groups, aggregates, zones, interfaces."""
 
+import json
 from typing import Any
 
 from stackmend.lab.simulated.nova import rows
@@ -50,7 +51,7 @@ def _usage(call: Call, row: Row) -> dict[str, Any]:
         "running_vms": used["vms"],
         "current_workload": 0,
         "disk_available_least": 0,
-        "cpu_info": row["cpu_info"],
+        "cpu_info": json.loads(row["cpu_info"]) if call.at_least(28) else row["cpu_info"],
     }
 
 

@@ -73,7 +73,9 @@ def paged(call: Call, found: list[Row], key: str, most: int) -> tuple[list[Row],
         found = found[places[0] + 1 :]
     asked = call.query.get("limit", str(most))
     if not asked.isdigit():
-        raise ApiError(400, f"Invalid input for query parameters limit. Value: {asked}.")
+        raise ApiError(
+            400, f"Invalid input for query parameters limit. Value: {asked}. {asked!r} does not match '^[0-9]*$'"
+        )
     limit = min(int(asked), most)
     return found[:limit], len(found) > limit > 0
 
