@@ -43,28 +43,32 @@ class Record:
         """Whether an effect was intended: it happened, or it may have."""
         return self.intended is not None
 
-    def may_still_arrive(self, settle: float) -> bool:
-        """Whether a call whose answer never came can still be on its way, ``settle`` seconds being the most."""
-        return self.acted and self.answered is None and 0 <= clock.age(str(self.intended)) < settle
-
 
 class Journal:
     """What a step may write about itself, and its way to be stopped.
 
     ``check`` raises LeaseLost when this process no longer owns the run; it is asked right before each effect.
+    ``settle``: seconds after which a call whose answer was lost can no longer arrive.
     """
 
-    def __init__(self, storage: Storage, run_id: str, check: Callable[[], None], stop: threading.Event) -> None:
+    def __init__(
+        self, storage: Storage, run_id: str, check: Callable[[], None], stop: threading.Event, settle: float
+    ) -> None:
         self._storage = storage
         self._run_id = run_id
         self._check = check
         self._stop = stop
+        self._settle = settle
 
     def record(self, step: str) -> Record | None:
         """The step's record, or None when it was never begun."""
         atom = self._storage._atomdetail_by_name(step)[0]
         stored = (atom.meta or {}).get(META_KEY)
         return Record(**stored) if stored else None
+
+    def may_still_arrive(self, record: Record) -> bool:
+        """Whether a call whose answer never came can still be on its way to the service."""
+        return record.acted and record.answered is None and 0 <= clock.age(str(record.intended)) < self._settle
 
     def intend(self, step: str, record: Record, before: dict[str, Any]) -> Record:
         """Make the intent durable; returns the record to act under. Raises Stopped."""

@@ -42,7 +42,8 @@ def build(procedure: str, version: str, lane: dict[str, Any]) -> linear_flow.Flo
 class Session:
     """What a process brings to a run: the clients its steps ask for, its limits, and its way to be stopped.
 
-    ``told`` hears of every lane that ended; ``stop``, once set, leaves each step where it stands.
+    ``told`` hears of every lane that ended; ``stop``, once set, leaves each step where it stands; ``settle``:
+    seconds after which a call whose answer was lost can no longer arrive.
     """
 
     doors: Mapping[str, Any]
@@ -51,6 +52,7 @@ class Session:
     stop: threading.Event = field(default_factory=threading.Event)
     told: Told = lambda _: None
     lease_seconds: float = LEASE_SECONDS
+    settle: float = 10.0
 
 
 def execute(store: Store, run_id: str, session: Session, take_over: bool = False) -> str | None:
@@ -189,7 +191,7 @@ class _Working:
     def _run_lanes(self, what: str, owned: "_Owned", states: dict[str, str], only: set[str] | None) -> None:
         def work(lane: Lane) -> bool:
             runner = LaneRunner(self._work, lane, owned.backend())
-            journal = Journal(runner.storage, self._run.id, owned.lease.check, self._session.stop)
+            journal = Journal(runner.storage, self._run.id, owned.lease.check, self._session.stop, self._session.settle)
             if what == "retry" and states[lane.key] in _FAILED:
                 runner.retry()
             (runner.revert if what == "revert" else runner.execute)(journal, self._session.doors)

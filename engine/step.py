@@ -27,6 +27,8 @@ from stackmend.engine.journal import Journal, Record
 from stackmend.errors import AnswerLost, ChangedSince, CloudError, HostUnreachable, NeedsHands, PastNoReturn
 
 Evidence = dict[str, Any]
+# Seconds between two looks for a call whose answer was lost.
+_LOOK_AGAIN = 0.25
 _OUR_ARGUMENTS = frozenset(["self", "record", "journal", "evidence"])
 
 
@@ -63,8 +65,6 @@ class Step(task.Task):
     title: ClassVar[str] = ""
     undoable: ClassVar[bool] = True
     reads_only: ClassVar[bool] = False
-    # Seconds after which a call whose answer was lost can no longer arrive.
-    settle: ClassVar[float] = 10.0
     most_attempts: ClassVar[int] = 3
 
     def __init__(self, target: str, why: str = "", when: str = "always") -> None:
@@ -129,8 +129,8 @@ class Step(task.Task):
                 return seen.evidence, record
             if isinstance(seen, InFlight):
                 break
-            if record.may_still_arrive(self.settle):
-                journal.pause(min(0.5, self.settle))
+            if journal.may_still_arrive(record):
+                journal.pause(_LOOK_AGAIN)
                 continue
             if record.attempt >= self.most_attempts:
                 raise NeedsHands(

@@ -21,7 +21,8 @@ class Settings:
 
     ``databases``: nova, cinder, neutron -> a database URL, or the path of that service's own .conf.
     ``ssh``: see clients.ssh.SshSettings. ``lanes``, ``per_host``: how many at once. ``calls``: calls in flight
-    per service. ``poll_interval`` and ``lease``: seconds.
+    per service. ``poll_interval`` and ``lease``: seconds. ``settle``: seconds after which a call whose answer was
+    lost can no longer reach its service.
     """
 
     store: str = ""
@@ -32,6 +33,7 @@ class Settings:
     calls: int = 32
     poll_interval: float = 1.0
     lease: float = 30.0
+    settle: float = 10.0
 
     @property
     def store_url(self) -> str:

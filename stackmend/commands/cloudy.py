@@ -90,7 +90,7 @@ class Working(OnCloud):
         ended = sum(lane.state in (status.DONE, status.SKIPPED) for lane in store.lanes(run))
         progress = _Progress(self.say, ended, len(run.plan.lanes))
         limits = Limits(settings.lanes, settings.per_host)
-        return Session(found.doors, found.cloud, limits, threading.Event(), progress, settings.lease)
+        return Session(found.doors, found.cloud, limits, threading.Event(), progress, settings.lease, settings.settle)
 
     @contextlib.contextmanager
     def stoppable(self, session: Session, run_id: str) -> Iterator[None]:
