@@ -41,9 +41,9 @@ class Fault:
         """Return once a call has reached the rule; LabError after ``timeout`` seconds."""
         self.cloud.control("wait-fault", id=self.id, timeout=timeout)
 
-    def release(self) -> None:
-        """Let the call that is held go on."""
-        self.cloud.control("release", id=self.id)
+    def release(self, *, lost: bool = False) -> None:
+        """Let the call that is held go on; ``lost`` ends it instead, as if it had never arrived."""
+        self.cloud.control("release", id=self.id, lost=lost)
 
 
 class SimulatedCloud:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stackmend.lab.simulated.cloud import Cloud
 
 PASSWORD = "simulated"
-_ROLES = ("admin", "manager", "member", "reader", "service")
+ROLES = ("admin", "manager", "member", "reader", "service")
 _CATALOG = (
     ("identity", "keystone", "/v3"),
     ("compute", "nova", "/v2.1"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stackmend.lab.simulated import identity_lists
 from stackmend.lab.simulated.identity import Identity
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply, Service
 
@@ -82,6 +83,7 @@ SERVICE = Service(
         Operation("GET", "/v3/users", _listing("user"), policy="identity:list_users"),
         Operation("GET", "/v3/projects/{id}", _showing("project")),
         Operation("GET", "/v3/users/{id}", _showing("user")),
+        *identity_lists.OPERATIONS,
     ),
     forbidden="You are not authorized to perform the requested action: {}.",
 )

@@ -74,6 +74,24 @@ def _usages(call: Call) -> Reply:
     return Reply(200, {"resource_provider_generation": row["generation"], "usages": usages})
 
 
+def _usages_of_project(call: Call) -> Reply:
+    project, user = call.query.get("project_id"), call.query.get("user_id", "%")
+    if project is None:
+        raise ApiError(400, "'project_id' is a required property")
+    used = call.cloud.lab.one(
+        "SELECT count(DISTINCT consumer) AS consumers, total(vcpu) AS vcpu, total(memory_mb) AS memory_mb,"
+        " total(disk_gb) AS disk_gb FROM allocations a JOIN consumers c ON c.uuid = a.consumer"
+        " WHERE c.project_id = ? AND c.user_id LIKE ?",
+        project,
+        user,
+    )
+    assert used is not None
+    usages: dict[str, Any] = {name: int(used[column]) for name, column in _CLASSES.items() if used[column]}
+    if call.at_least(38) and usages:
+        usages = {"unknown": {**usages, "consumer_count": used["consumers"]}}
+    return Reply(200, {"usages": usages})
+
+
 def _resources(row: Row) -> dict[str, int]:
     return {name: row[column] for name, column in _CLASSES.items() if row[column]}
 
@@ -186,6 +204,7 @@ SERVICE = Service(
         _admin("GET", f"{_UNDER}/allocations", _on_provider, "resource_providers:allocations:list"),
         _admin("GET", f"{_UNDER}/traits", _traits, "resource_providers:traits:list"),
         _admin("GET", f"{_UNDER}/aggregates", _aggregates, "resource_providers:aggregates:list"),
+        Operation("GET", "/usages", _usages_of_project, policy="placement:usages", since=9),
         _admin("GET", "/allocations/{consumer}", _of_consumer, "allocations:list"),
         _admin("PUT", "/allocations/{consumer}", _replace, "allocations:update"),
         _admin("DELETE", "/allocations/{consumer}", _delete, "allocations:delete"),

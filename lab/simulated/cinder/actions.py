@@ -1,8 +1,9 @@
-"""POST /volumes/{id}/action: the resets of an admin, and the bootable flag."""
+"""POST /volumes/{id}/action: the resets of an admin, the bootable flag, detaching behind nova's back."""
 
 from typing import Any
 
 from stackmend.lab.simulated.cinder import rows
+from stackmend.lab.simulated.cinder.attachments import refuse_used_by_nova
 from stackmend.lab.simulated.cinder.volumes import seen
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
@@ -95,6 +96,34 @@ def _set_bootable(call: Call, row: Row, given: dict[str, Any]) -> Reply:
     return Reply(200)
 
 
-_ACTIONS = {"os-reset_status": _reset_status, "os-set_bootable": _set_bootable}
+def _detach(call: Call, row: Row, given: dict[str, Any]) -> Reply:
+    attached = rows.attachments(call.cloud, volumes=[row["id"]])
+    wanted = given.get("attachment_id")
+    if len(attached) > 1 and not wanted:
+        raise ApiError(
+            400,
+            "Invalid volume: Detach volume failed: More than one attachment, but no attachment_id provided.",
+        )
+    for attachment in attached:
+        if wanted in (None, attachment["id"]):
+            refuse_used_by_nova(call, attachment)
+            rows.drop(call.cloud, attachment)
+            call.effect("attachment.delete", attachment["id"], volume=row["id"], server=attachment["instance_uuid"])
+    return Reply(202)
+
+
+def _force_detach(call: Call, row: Row, given: dict[str, Any]) -> Reply:
+    if not call.caller.admin:
+        rule = "volume_extension:volume_admin_actions:force_detach"
+        raise ApiError(403, f"Policy doesn't allow {rule} to be performed.")
+    return _detach(call, row, given)
+
+
+_ACTIONS = {
+    "os-reset_status": _reset_status,
+    "os-set_bootable": _set_bootable,
+    "os-detach": _detach,
+    "os-force_detach": _force_detach,
+}
 
 OPERATIONS = (Operation("POST", "/volumes/{volume}/action", _act),)

@@ -1,7 +1,8 @@
-"""What is around servers: flavors, groups, aggregates, zones, hypervisors' lists live next door."""
+"""What is around servers: flavors, limits and tags; hypervisors, groups and zones live next door."""
 
 from typing import Any
 
+from stackmend.lab.simulated.nova import rows
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
 
@@ -44,7 +45,35 @@ def _show_flavor(call: Call) -> Reply:
     return Reply(200, {"flavor": _flavor(call, row)})
 
 
+def _tags(call: Call) -> Reply:
+    rows.instance(call)
+    return Reply(200, {"tags": []})
+
+
+def _limits(call: Call) -> Reply:
+    used = call.cloud.nova.one(
+        "SELECT count(*) AS servers, total(vcpus) AS cores, total(memory_mb) AS ram FROM instances"
+        " WHERE deleted = 0 AND project_id = ?",
+        call.caller.project_id,
+    )
+    assert used is not None
+    absolute = {
+        "maxTotalInstances": -1,
+        "maxTotalCores": -1,
+        "maxTotalRAMSize": -1,
+        "maxServerMeta": 128,
+        "maxServerGroups": -1,
+        "maxServerGroupMembers": -1,
+        "totalInstancesUsed": used["servers"],
+        "totalCoresUsed": int(used["cores"]),
+        "totalRAMUsed": int(used["ram"]),
+    }
+    return Reply(200, {"limits": {"rate": [], "absolute": absolute}})
+
+
 OPERATIONS = (
+    Operation("GET", "/limits", _limits),
+    Operation("GET", "/servers/{server}/tags", _tags, since=26),
     Operation("GET", "/flavors", _brief_flavors),
     Operation("GET", "/flavors/detail", _flavors),
     Operation("GET", "/flavors/{flavor}", _show_flavor),

@@ -146,6 +146,29 @@ def test_usages_follow_the_allocations(bench: "Bench") -> None:
     assert total["VCPU"]["total"] > 3
 
 
+def test_usages_of_a_project(bench: "Bench") -> None:
+    shop = bench.server("app-1")["tenant_id"]
+    used = bench.call("placement", "GET", f"/usages?project_id={shop}", "1.36").json()["usages"]
+    assert (used["VCPU"], used["MEMORY_MB"]) == (5, 5 * 512)
+    grouped = bench.call("placement", "GET", f"/usages?project_id={shop}", "1.38").json()["usages"]
+    assert grouped["unknown"]["consumer_count"] == 5
+
+
+@pytest.mark.parametrize("action", ["os-detach", "os-force_detach"])
+def test_cinder_does_not_detach_what_nova_uses(bench: "Bench", action: str) -> None:
+    path = f"/volumes/{bench.volumes['db-data']}/action"
+    refused = bench.cinder("POST", path, json={action: {}})
+    assert refused.status_code == 409
+    assert "ConflictNovaUsingAttachment" in refused.text
+
+
+@pytest.mark.parametrize("kind", ["roles", "domains", "regions", "services", "endpoints"])
+def test_keystones_lists(bench: "Bench", kind: str) -> None:
+    found = bench.call("identity", "GET", f"/{kind}").json()[kind]
+    assert all(item["links"]["self"].endswith(item["id"]) for item in found)
+    assert bench.call("identity", "GET", f"/{kind}", member=True).status_code == 403
+
+
 def test_bindings_of_a_port_are_listed(bench: "Bench") -> None:
     (port,) = bench.call("network", "GET", f"/v2.0/ports?device_id={bench.servers['app-1']}").json()["ports"]
     (binding,) = bench.call("network", "GET", f"/v2.0/ports/{port['id']}/bindings").json()["bindings"]

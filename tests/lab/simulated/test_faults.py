@@ -117,3 +117,22 @@ def test_a_caller_can_be_killed_at_the_exact_instant(bench: "Bench", kind: str, 
     assert len(effects(bench)) == happened
     fault.release()
     bench.until(lambda: len(effects(bench)) == 1, "the call that was received is carried out")
+
+
+def test_a_held_call_can_be_lost(bench: "Bench") -> None:
+    bench.server("app-1")
+    fault = bench.cloud.fault("pause-before-effect", times=1, **ACTION)
+    failures: list[type[Exception]] = []
+
+    def call() -> None:
+        try:
+            bench.reboot("app-1")
+        except ConnectFailure as error:
+            failures.append(type(error))
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    fault.wait()
+    fault.release(lost=True)
+    caller.join(10)
+    assert (len(failures), effects(bench)) == (1, [])
