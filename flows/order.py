@@ -1,6 +1,7 @@
 """In which order servers come back: what each one says it comes after, and what they share."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -50,6 +51,23 @@ def depths(after: Mapping[str, Sequence[str]]) -> dict[str, int]:
     graph = nx.DiGraph([(earlier, later) for later, earlier_ones in after.items() for earlier in earlier_ones])
     graph.add_nodes_from(after)
     return {node: depth for depth, nodes in enumerate(nx.topological_generations(graph)) for node in nodes}
+
+
+def apart(
+    servers: Sequence[Server], after: Mapping[str, Sequence[str]], sharing: Iterable[Collection[str]]
+) -> dict[str, list[str]]:
+    """``after``, and servers that share something come one after another, in the order that they have anyway.
+
+    ``sharing`` holds the ids that share one thing. No circle can come of it.
+    """
+    depth = depths(after)
+    ordered = sorted(servers, key=lambda server: (depth[server["id"]], priority(server), server["name"]))
+    place = {server["id"]: number for number, server in enumerate(ordered)}
+    found = {node: set(earlier) for node, earlier in after.items()}
+    for together in sharing:
+        for earlier, later in itertools.pairwise(sorted(together, key=place.__getitem__)):
+            found[later].add(earlier)
+    return {node: sorted(earlier) for node, earlier in found.items()}
 
 
 def _names(text: str | None) -> list[str]:

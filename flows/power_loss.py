@@ -53,7 +53,9 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     then = captured.get("then") or captured["servers"]
     judged = [(server, repairs.judge(server, now.get(server["id"]), captured["legacy"])) for server in then]
     recovered = [(server, judgement) for server, judgement in judged if judgement.verdict == "ready"]
-    after, notes = order.dependencies([server for server, _ in recovered], captured["groups"])
+    servers_back = [server for server, _ in recovered]
+    after, notes = order.dependencies(servers_back, captured["groups"])
+    after = order.apart(servers_back, after, _attached_together(recovered))
     lanes = [_server_lane(server, judgement, captured, given, after) for server, judgement in recovered]
     verdicts = [Verdict(f"server:{server['id']}", server["name"], found.verdict, found.why) for server, found in judged]
     if lanes:
@@ -178,6 +180,16 @@ def _ssh(server: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | N
             f"server {server['name']} has no address to reach it at by SSH: --exclude it, or remove {SSH_REBOOT}"
         )
     return {"address": server["addresses"][0], "user": server["metadata"].get("stackmend:ssh-user")}
+
+
+def _attached_together(recovered: list[tuple[dict[str, Any], repairs.Judgement]]) -> list[list[str]]:
+    """The servers that get one and the same volume back: cinder refuses an attachment while another is made."""
+    found: dict[str, list[str]] = {}
+    for server, judgement in recovered:
+        for repair in judgement.repairs:
+            if repair.action == repairs.REATTACH:
+                found.setdefault(repair.disk["volume_id"], []).append(server["id"])
+    return list(found.values())
 
 
 def _ready_lane(recovered: list[tuple[dict[str, Any], repairs.Judgement]], given: Mapping[str, Any]) -> Lane:

@@ -118,14 +118,15 @@ class Reboot(ApiStep):
         if record.answered or (record.acted and self._arrived(record, cloud)):
             return InFlight()
         row = present(polls.servers.look(self.target), self.target)
-        if (row["OS-EXT-STS:task_state"] or "").startswith("reboot") and not record.acted:
-            return InFlight()
         service = polls.computes.look(self.host) or {}
         if service.get("state") != "up":
             raise NeedsHands(
                 f"nova-compute on {self.host} is {service.get('state', 'unknown')}: a reboot sent now would wait there "
                 "and fire later; bring the host back, then retry"
             )
+        rebooting = (row["OS-EXT-STS:task_state"] or "").startswith("reboot") and not record.acted
+        if rebooting and self._another_runs(cloud, service["updated_at"]):
+            return InFlight()
         return NotStarted(record.before or state_of(row))
 
     def confirm(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
@@ -171,6 +172,19 @@ class Reboot(ApiStep):
             if action["action"] == "reboot" and (since is None or started is None or started >= since):
                 return True
         return False
+
+    def _another_runs(self, cloud: Cloud, heartbeat: str) -> bool:
+        """Whether somebody else's reboot may still end; one older than a boot may take was cut off.
+
+        Told by nova's own clock: the heartbeat of the host.
+        """
+        now = reads.openstack_time(heartbeat)
+        begun = [
+            reads.openstack_time(action["start_time"])
+            for action in reads.server_actions(cloud, self.target)
+            if action["action"] == "reboot"
+        ]
+        return any(start and now and (now - start).total_seconds() < self.seconds for start in begun)
 
     def _told(self, record: Record, cloud: Cloud, polls: Polls) -> str:
         """What nova itself says about it, in one clause."""

@@ -181,9 +181,10 @@ def until(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
 
 @contextlib.contextmanager
 def _own_logging() -> Iterator[None]:
-    """Take away again what a command set up for its own process: root handlers and levels."""
+    """A command sets logging up for a process of its own: begin without any, and put back what was there."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    root.handlers.clear()
     try:
         yield
     finally:
