@@ -113,7 +113,7 @@ def add_host(cloud: "Cloud", number: int) -> str:
         local_gb_used=0,
         hypervisor_type="QEMU",
         hypervisor_version=8002000,
-        cpu_info="{}",
+        cpu_info='{"arch": "x86_64", "model": "Nehalem", "vendor": "Intel", "features": [], "topology": {}}',
         hypervisor_hostname=name,
         deleted=0,
         host_ip=f"127.32.0.{number + 1}",

@@ -174,11 +174,11 @@ def _root(_call: Call) -> Reply:
 
 
 def _error(status: int, message: str, kind: str, request_id: str) -> Any:
-    titles = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 406: "Not Acceptable", 409: "Conflict"}
+    title, explanation = _EXPLANATIONS.get(status, ("Error", "The server has met an error."))
     error = {
         "status": status,
-        "title": titles.get(status, "Error"),
-        "detail": message,
+        "title": title,
+        "detail": f"{explanation}\n\n {message if message != explanation else ''}  ",
         "request_id": request_id,
     }
     if status == 406:
@@ -190,6 +190,16 @@ def _admin(method: str, path: str, handler: Any, rule: str) -> Operation:
     return Operation(method, path, handler, policy=f"placement:{rule}")
 
 
+_EXPLANATIONS = {
+    400: (
+        "Bad Request",
+        "The server could not comply with the request since it is either malformed or otherwise incorrect.",
+    ),
+    403: ("Forbidden", "Access was denied to this resource."),
+    404: ("Not Found", "The resource could not be found."),
+    406: ("Not Acceptable", "The resource could not be generated that was acceptable to your browser."),
+    409: ("Conflict", "There was a conflict when trying to complete your request."),
+}
 _UNDER = "/resource_providers/{provider}"
 SERVICE = Service(
     "placement",
@@ -210,5 +220,5 @@ SERVICE = Service(
         _admin("DELETE", "/allocations/{consumer}", _delete, "allocations:delete"),
     ),
     Versions("placement", (1, 0), (1, 39)),
-    forbidden="Access was denied to this resource.\n\n Policy does not allow {} to be performed.  ",
+    forbidden="Policy does not allow {} to be performed.",
 )

@@ -54,7 +54,7 @@ class _Planter:
         cloud.hypervisors.guests.define(
             server, host, running=spec.status in ("ACTIVE", "PAUSED"), ssh=spec.ssh, address=address
         )
-        self._allocate(server, host, project)
+        self._allocate(spec, server, host, project)
         self._root(spec, server, host, project)
         for place, volume in enumerate(spec.volumes):
             self._volume(spec, server, host, project, volume, place)
@@ -146,9 +146,10 @@ class _Planter:
         )
         return address
 
-    def _allocate(self, server: str, host: str, project: str) -> None:
+    def _allocate(self, spec: ServerSpec, server: str, host: str, project: str) -> None:
         lab, node = self._cloud.lab, self._nodes[host]
-        lab.insert("allocations", consumer=server, provider=node["uuid"], vcpu=1, memory_mb=512, disk_gb=1)
+        disk = 1 if spec.root == "image" else 0
+        lab.insert("allocations", consumer=server, provider=node["uuid"], vcpu=1, memory_mb=512, disk_gb=disk)
         lab.insert("consumers", uuid=server, generation=1, project_id=project, user_id=keystone_id("user", "member"))
 
     def _root(self, spec: ServerSpec, server: str, host: str, project: str) -> None:

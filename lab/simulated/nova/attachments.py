@@ -50,8 +50,11 @@ def _device(call: Call, server: str) -> Row:
 
 
 def _show(call: Call) -> Reply:
-    server = rows.instance(call)["uuid"]
-    return Reply(200, {"volumeAttachment": _view(call, _device(call, server))})
+    server, volume = rows.instance(call)["uuid"], call.params["volume"]
+    for device in rows.devices(call.cloud, server):
+        if device["volume_id"] == volume:
+            return Reply(200, {"volumeAttachment": _view(call, device)})
+    raise ApiError(404, f"Instance {server} is not attached to volume {volume}")
 
 
 async def _attach(call: Call) -> Reply:

@@ -61,7 +61,16 @@ def _hypervisors(call: Call) -> Reply:
         "SELECT * FROM compute_nodes WHERE deleted = 0 AND hypervisor_hostname LIKE ? ORDER BY id", pattern
     )
     detail = call.request.url.path.endswith("/detail")
-    return Reply(200, {"hypervisors": [_hypervisor(call, row, detail=detail) for row in found]})
+    views = [_hypervisor(call, row, detail=detail) for row in found]
+    if call.flag("with_servers") and call.at_least(53):
+        for view in views:
+            view["servers"] = _servers_on(call, view["hypervisor_hostname"])
+    return Reply(200, {"hypervisors": views})
+
+
+def _servers_on(call: Call, host: str) -> list[dict[str, str]]:
+    found = call.cloud.nova.all("SELECT id, uuid FROM instances WHERE deleted = 0 AND host = ? ORDER BY id", host)
+    return [{"name": f"instance-{row['id']:08x}", "uuid": row["uuid"]} for row in found]
 
 
 def _show_hypervisor(call: Call) -> Reply:

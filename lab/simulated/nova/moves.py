@@ -132,9 +132,11 @@ def _settle(cloud: "Cloud", server: str, host: str) -> None:
     assert node is not None
     rows.change(cloud, server, host=host, node=host, compute_id=node["id"], launched_on=host)
     cloud.lab.write(
-        "INSERT OR IGNORE INTO allocations SELECT ?, ?, 1, memory_mb, root_gb FROM flavors LIMIT 1",
+        "INSERT OR IGNORE INTO allocations SELECT ?, ?, vcpu, memory_mb, disk_gb FROM allocations"
+        " WHERE consumer = ? LIMIT 1",
         server,
         node["uuid"],
+        server,
     )
     for port in cloud.neutron.all("SELECT id FROM ports WHERE device_id = ?", server):
         neutron.bind(cloud, port["id"], host)

@@ -146,6 +146,20 @@ def test_usages_follow_the_allocations(bench: "Bench") -> None:
     assert total["VCPU"]["total"] > 3
 
 
+def test_a_server_on_a_volume_takes_no_disk_of_its_host(bench: "Bench") -> None:
+    def taken(name: str) -> set[str]:
+        found = bench.call("placement", "GET", f"/allocations/{bench.servers[name]}", "1.36").json()["allocations"]
+        return set(next(iter(found.values()))["resources"])
+
+    assert taken("app-1") - taken("db-1") == {"DISK_GB"}
+
+
+def test_hypervisors_name_their_servers(bench: "Bench") -> None:
+    hypervisors = bench.compute("GET", "/os-hypervisors?with_servers=true").json()["hypervisors"]
+    named = {hypervisor["hypervisor_hostname"]: hypervisor["servers"] for hypervisor in hypervisors}
+    assert bench.servers["db-1"] in [server["uuid"] for server in named["sim-c01"]]
+
+
 def test_usages_of_a_project(bench: "Bench") -> None:
     shop = bench.server("app-1")["tenant_id"]
     used = bench.call("placement", "GET", f"/usages?project_id={shop}", "1.36").json()["usages"]
