@@ -50,8 +50,7 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
 def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     """A lane for the gate, one for each server that needs something, one for the sweep."""
     now = {server["id"]: server for server in captured["servers"]}
-    then = captured.get("then") or captured["servers"]
-    judged = [(server, repairs.judge(server, now.get(server["id"]), captured["legacy"])) for server in then]
+    judged = [(server, repairs.judge(server, now.get(server["id"]), captured["legacy"])) for server in _then(captured)]
     recovered = [(server, judgement) for server, judgement in judged if judgement.verdict == "ready"]
     servers_back = [server for server, _ in recovered]
     after, notes = order.dependencies(servers_back, captured["groups"])
@@ -68,6 +67,16 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
         notes + _disk_notes(judged),
         SECONDS_PER_SERVER * (1 + max(order.depths(after).values(), default=0)),
     )
+
+
+def _then(captured: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The servers as an earlier capture has them, where there is one; those that came later as they are now."""
+    now = {server["id"]: server for server in captured["servers"]}
+    scope = survey.Scope(**captured["scope"])
+    earlier = {
+        server["id"]: server for server in captured.get("then", ()) if server["id"] in now or scope.covered(server)
+    }
+    return list({**now, **earlier}.values())
 
 
 def steps(stage: str, facts: dict[str, Any]) -> list[Step]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stackmend.clients import reads
@@ -37,15 +37,19 @@ class Scope:
     exclude: list[str]
 
     def covers(self, row: Row) -> bool:
-        """Whether the server is to be captured."""
-        names = {row["id"], row["name"]}
+        """Whether the server, as nova lists it, is to be captured."""
+        return self.covered({"host": row.get("OS-EXT-SRV-ATTR:host"), "project": row["tenant_id"], **row})
+
+    def covered(self, server: Row) -> bool:
+        """Whether a captured server is in scope."""
+        names = {server["id"], server["name"]}
         if names & set(self.exclude):
             return False
         if self.servers and not names & set(self.servers):
             return False
-        if self.hosts and row.get("OS-EXT-SRV-ATTR:host") not in self.hosts:
+        if self.hosts and server["host"] not in self.hosts:
             return False
-        return not self.projects or row["tenant_id"] in self.projects
+        return not self.projects or server["project"] in self.projects
 
 
 def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
@@ -70,6 +74,7 @@ def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "taken_at": clock.now(),
+        "scope": asdict(scope),
         "source": "api and sql" if databases else "api",
         "databases": sorted(databases),
         "legacy": _is_legacy(databases),
