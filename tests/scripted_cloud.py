@@ -1,13 +1,22 @@
 """A small real HTTP server: keystone, and a compute service that answers what a test scripts."""
 
+import ipaddress
 import json
+import ssl
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 DATE = "Sat, 21 Nov 2026 07:00:00 GMT"
 PASSWORD = "s3cret-of-the-test"
@@ -61,6 +70,29 @@ class Site:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+    def speak_tls(self, directory: Path) -> Path:
+        """Use HTTPS from now on, with a certificate signed by itself; returns the certificate's file."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        pem, secret = directory / "site.pem", directory / "site.key"
+        pem.write_bytes(certificate.public_bytes(Encoding.PEM))
+        secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem, secret)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
+        return pem
 
     def script(self, method: str, path: str, *replies: Reply) -> None:
         self.replies[method, path] = list(replies)

@@ -261,6 +261,26 @@ class TestConnecting:
         assert site.logins == 1
         cloud.close()
 
+    def test_a_certificate_that_nobody_signed(
+        self, site: Site, clouds_yaml: Callable[..., None], tmp_path: Path
+    ) -> None:
+        site.speak_tls(tmp_path)
+        clouds_yaml(f"{site.url}/v3")
+        cloud = Cloud.connect("test")
+        with pytest.raises(Unreachable, match=r"TLS connection to identity failed .*set cacert"):
+            cloud.get("compute", "/servers")
+        cloud.close()
+
+    def test_a_certificate_of_the_configured_authority(
+        self, site: Site, clouds_yaml: Callable[..., None], tmp_path: Path
+    ) -> None:
+        certificate = site.speak_tls(tmp_path)
+        clouds_yaml(f"{site.url}/v3", cacert=str(certificate))
+        site.script("GET", "/servers", Reply(body={}))
+        cloud = Cloud.connect("test")
+        assert cloud.get("compute", "/servers") == {}
+        cloud.close()
+
     def test_no_endpoint(self, cloud: Cloud) -> None:
         with pytest.raises(Unreachable, match=r"cloud test, region R1 has no placement endpoint"):
             cloud.get("placement", "/usages")
