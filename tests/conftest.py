@@ -1,12 +1,12 @@
 """One simulated cloud a test process, and an operator's desk in front of it for each test."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from desk import Desk
+from desk import Desk, MakeDesk
 
 from stackmend.lab.control import SimulatedCloud
 
@@ -26,7 +26,6 @@ _SEEDS: dict[str, dict[str, Any]] = {
         ],
     },
 }
-MakeDesk = Callable[..., Desk]
 
 
 @pytest.fixture(scope="session")

@@ -168,6 +168,9 @@ class Desk:
         return link
 
 
+MakeDesk = Callable[..., Desk]
+
+
 def until(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
     """Wait for a condition and return what it gave; fails with ``what`` after the deadline."""
     deadline = time.monotonic() + seconds

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeDesk
-from desk import Desk
+from desk import Desk, MakeDesk
 
 STATUSES = ("available", "error", "detaching", "attaching", "reserved", "maintenance", "error_deleting")
 VOLUME_KINDS = (
