@@ -147,7 +147,8 @@ class Store:
             held = set(locks.held_by(connection, run.id))
             locks.release(connection, run.id, held - set(unfinished))
             if outcome is not None:
-                values = {"outcome": outcome, "ended_at": clock.now()}
+                # Together with the end: whoever dies right after it leaves a run that is over, and nobody's.
+                values = {"outcome": outcome, "ended_at": clock.now(), "owner": None, "lease_until": None}
                 connection.execute(sa.update(tables.RUNS).where(tables.RUNS.c.id == run.id).values(values))
             _note(connection, run.id, outcome or "interrupted", None)
 

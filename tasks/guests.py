@@ -8,7 +8,7 @@ from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, St
 from stackmend.errors import AnswerLost, HostUnreachable, NeedsHands
 
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
-_LOOK_EVERY = 1.0
+_LOOK_EVERY = 0.5
 
 
 class RebootInside(Step):
