@@ -46,6 +46,10 @@ class Listener:
             self._server = None
         for protocol in list(self._state.connections):
             protocol.transport.abort()
+        # A transport closes its socket in a later turn of the loop; nobody may find one half closed.
+        while self._state.connections:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     def abort(self, client: tuple[str, int]) -> bool:
         """Drop the connection from ``client`` without an answer; False when it is not one of this port's."""

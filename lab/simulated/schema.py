@@ -2,7 +2,7 @@
 
 _TYPES = {
     "int": "INTEGER",
-    "bool": "BOOLEAN",
+    "bool": "TINYINT",
     "time": "DATETIME",
     "text": "TEXT",
     "float": "FLOAT",
