@@ -35,7 +35,7 @@ def opened(settings: Settings, cloud: Cloud, sql: Mapping[str, str]) -> Iterator
         identity = cloud.identity
         databases = {}
         for name, where in {**settings.databases, **sql}.items():
-            databases[name] = Database(name, _url(name, where))
+            databases[name] = Database(name, _url(name, where), patience=settings.patience)
             stack.callback(databases[name].close)
         doors = {
             "cloud": cloud,

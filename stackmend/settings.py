@@ -21,8 +21,8 @@ class Settings:
 
     ``databases``: nova, cinder, neutron -> a database URL, or the path of that service's own .conf.
     ``ssh``: see clients.ssh.SshSettings. ``lanes``, ``per_host``: how many at once. ``calls``: calls in flight
-    per service. ``poll_interval`` and ``lease``: seconds. ``settle``: seconds after which a call whose answer was
-    lost can no longer reach its service.
+    per service. Seconds: ``patience`` for repeating a call where that is safe, ``poll_interval``, ``lease``, and
+    ``settle``, after which a call whose answer was lost can no longer reach its service.
     """
 
     store: str = ""
@@ -31,6 +31,7 @@ class Settings:
     lanes: int = 64
     per_host: int = 8
     calls: int = 32
+    patience: float = 60.0
     poll_interval: float = 1.0
     lease: float = 30.0
     settle: float = 10.0

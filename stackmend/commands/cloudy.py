@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from stackmend.clients.cloud import Cloud
+from stackmend.clients.cloud import Cloud, Timeouts
 from stackmend.commands.base import Document, pairs
 from stackmend.doors import Opened, opened
 from stackmend.engine import status
@@ -42,11 +42,12 @@ class OnCloud(Document):
 
     def _cloud(self, settings: Settings) -> Cloud:
         limits = dict.fromkeys(("compute", "block-storage", "network", "placement", "identity"), settings.calls)
+        timeouts = Timeouts(patience=settings.patience)
         manager = getattr(self.app, "client_manager", None)
         if manager is not None:
-            return Cloud.from_connection(manager.sdk_connection, limits=limits)
+            return Cloud.from_connection(manager.sdk_connection, timeouts=timeouts, limits=limits)
         options = self.app.options
-        return Cloud.connect(options.os_cloud, options.os_region_name, limits=limits)
+        return Cloud.connect(options.os_cloud, options.os_region_name, timeouts=timeouts, limits=limits)
 
 
 class Asking(OnCloud):
