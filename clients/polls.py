@@ -4,6 +4,7 @@ A lane waits for a row to show something; it never sees a row that was fetched b
 nobody waits, nothing is asked of the cloud.
 """
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ Row = dict[str, Any]
 T = TypeVar("T")
 # A row's time of change can be this much behind the moment at which it can be read (clocks, transactions).
 _OVERLAP = timedelta(seconds=10)
+# The part of the interval for which newcomers are gathered before they are served.
+_GATHER = 0.25
 # Seconds between two looks of a waiting lane at whether it should stop.
 _HEED = 1.0
 
@@ -89,10 +92,14 @@ class Poll:
             began = time.monotonic()
             self._serve_once(serving)
             with self._changed:
-                rest = self._interval - (time.monotonic() - began)
-                # A lane that has just come is served at once, not at the next tick.
-                if rest > 0 and all(waiter in serving for waiter in self._waiting):
-                    self._changed.wait(rest)
+                self._changed.wait_for(
+                    functools.partial(self._newcomers, serving), self._interval - (time.monotonic() - began)
+                )
+            # A lane that has just come need not wait for the tick, but hundreds of them share one call.
+            time.sleep(max(0.0, self._interval * _GATHER - (time.monotonic() - began)))
+
+    def _newcomers(self, served: list[_Waiter]) -> bool:
+        return any(waiter not in served for waiter in self._waiting)
 
     def _serve_once(self, waiters: list[_Waiter]) -> None:
         try:

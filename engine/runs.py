@@ -178,7 +178,7 @@ class _Working:
     def go(self, what: str, only: set[str] | None = None) -> str | None:
         """Do ``what`` (execute, retry, revert) with the lanes that need it; returns the outcome."""
         with _Owned(self._store, self._run, self._take_over, self._session.lease_seconds) as owned:
-            self._store.begin(self._run, what)
+            self._store.begin(self._run, "resume" if what == "execute" and self._run.started_at else what)
             states = {lane.key: lane.state for lane in self._store.lanes(self._run)}
             try:
                 self._run_lanes(what, owned, states, only)

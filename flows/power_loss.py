@@ -56,7 +56,7 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     after, notes = order.dependencies(servers_back, captured["groups"])
     after = order.apart(servers_back, after, _attached_together(recovered))
     lanes = [_server_lane(server, judgement, captured, given, after) for server, judgement in recovered]
-    verdicts = [Verdict(f"server:{server['id']}", server["name"], found.verdict, found.why) for server, found in judged]
+    verdicts = [verdict for server, found in judged for verdict in _verdicts(server, found)]
     if lanes:
         depth = order.depths(after)
         lanes.sort(key=lambda lane: (depth[lane.facts["id"]], lane.priority, lane.title))
@@ -64,7 +64,7 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     return Draft(
         lanes,
         verdicts,
-        notes + _disk_notes(judged),
+        notes,
         SECONDS_PER_SERVER * (1 + max(order.depths(after).values(), default=0)),
     )
 
@@ -217,14 +217,18 @@ def _sweep_lane(recovered: list[tuple[dict[str, Any], repairs.Judgement]]) -> La
     return Lane("cloud:sweep", "the cloud", "sweep", {"servers": found}, [])
 
 
-def _disk_notes(judged: list[tuple[dict[str, Any], repairs.Judgement]]) -> list[str]:
-    """Why each volume is touched or not, where that needs saying."""
-    return [
-        f"{server['name']}, volume {repair.disk['volume_id']} ({repair.disk['device']}): {repair.action}: {repair.why}"
-        for server, found in judged
+def _verdicts(server: dict[str, Any], found: repairs.Judgement) -> list[Verdict]:
+    """The server's, and behind it each of its volumes': touched or not, and why."""
+    volumes = [
+        Verdict(
+            f"volume:{repair.disk['volume_id']}",
+            f"{server['name']} {repair.disk['device']}",
+            repairs.VERDICTS[repair.action],
+            f"{repair.action}: {repair.why}",
+        )
         for repair in found.repairs
-        if repair.action != repairs.KEEP
     ]
+    return [Verdict(f"server:{server['id']}", server["name"], found.verdict, found.why), *volumes]
 
 
 PROCEDURE = Procedure(

@@ -20,6 +20,11 @@ OTHERS_WORK = frozenset(
     ]
 )
 KEEP, RESET, RESTORE, REATTACH, LEAVE, LOST = "keep", "reset", "restore", "reattach", "leave", "lost"
+VERDICTS = {
+    **dict.fromkeys((RESET, RESTORE, REATTACH), "ready"),
+    **dict.fromkeys((KEEP, LEAVE), "nothing-to-do"),
+    LOST: "impossible",
+}
 TOUCHED = frozenset([RESET, RESTORE, REATTACH])
 
 
@@ -117,7 +122,7 @@ def _decide(disk: Disk, reboots: bool, legacy: bool) -> tuple[str, str]:
         if status != "in-use" or disk["attach_status"] not in (None, "attached"):
             said = f"{status}/{disk['attach_status']}" if disk["attach_status"] else status
             return RESET, f"its attachment is intact, and its status says {said}"
-        return KEEP, "nova and cinder agree: the reboot plugs it again"
+        return KEEP, "nova and cinder agree on it"
     if disk["others"] and not disk["multiattach"]:
         return (LOST if disk["root"] else LEAVE), f"it hangs on server {disk['others'][0]} now"
     if disk["at_nova"]:

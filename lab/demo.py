@@ -146,8 +146,8 @@ class Demo:
         reboots = [effect["target"] for effect in cloud.journal("server.reboot")]
         twice = sorted({server for server in reboots if reboots.count(server) > 1})
         running = [key for key, server in before.items() if server["vm_state"] == "active"]
-        guests = cloud.state()["guests"]
-        dark = [key for key in running if not guests[key]["running"]]
+        alight = {guest["uuid"] for guest in cloud.state()["guests"].values() if guest["running"]}
+        dark = [before[key]["name"] for key in running if key not in alight]
         self._headline("the proof")
         self._say(f"  servers that differ from the capture: {', '.join(different) or 'none'}")
         self._say(

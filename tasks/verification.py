@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from stackmend.clients import reads
+from stackmend.clients.cloud import Cloud
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, Seen, Step
@@ -117,11 +119,16 @@ class Leftovers(Step):
         super().__init__(cloud_name)
         self.servers = servers
 
-    def observe(self, record: Record, polls: Polls) -> Seen:
-        """Compare nova's and cinder's lists for every server of the plan."""
+    def observe(self, record: Record, cloud: Cloud) -> Seen:
+        """Compare nova's and cinder's whole lists, read once, for every server of the plan."""
         found: list[str] = []
+        rows = {row["id"]: row for row in reads.servers(cloud)}
+        for volume in reads.volumes(cloud):
+            for item in volume["attachments"]:
+                if volume["id"] not in self.servers.get(item["server_id"], [volume["id"]]):
+                    found.append(f"cinder has volume {volume['id']} on server {item['server_id']}; the capture has not")
         for server, volumes in self.servers.items():
-            row = polls.servers.look(server)
+            row = rows.get(server)
             listed = {item["id"] for item in (row or {}).get("os-extended-volumes:volumes_attached") or []}
             found += [
                 f"nova lists volume {volume} on server {server}; the capture does not"

@@ -83,7 +83,7 @@ def report(data: Mapping[str, Any]) -> str:
             for step in lane["steps"]
             if step["acted"] or step["error"]
         ]
-    left = [verdict for verdict in data["verdicts"] if verdict["verdict"] != "ready"]
+    left = [item for item in data["verdicts"] if item["verdict"] != "ready" and item["target"].startswith("server:")]
     if left:
         lines += [
             "",
