@@ -1,6 +1,7 @@
 """A procedure's parameters: declared once, checked before anything else happens."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,8 +50,8 @@ class Parameter:
         if self.kind is bool and text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE
         try:
-            if self.kind in (int, float):
-                return self.kind(text)
+            if self.kind in (int, float) and math.isfinite(value := self.kind(text)):
+                return value
         except ValueError:
             pass
         raise BadInput(f"parameter {self.name} takes {_kind_name(self.kind)}, not {text!r}")

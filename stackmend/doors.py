@@ -11,7 +11,7 @@ from stackmend.clients.database import Database, database_url_from_conf
 from stackmend.clients.polls import Polls
 from stackmend.clients.ssh import Ssh, SshSettings
 from stackmend.errors import BadInput
-from stackmend.settings import Settings
+from stackmend.settings import Settings, check
 
 DATABASES = ("nova", "cinder", "neutron")
 
@@ -55,7 +55,5 @@ def _url(name: str, where: str) -> str:
 
 
 def _ssh_settings(settings: Settings) -> SshSettings:
-    try:
-        return SshSettings(**settings.ssh)
-    except TypeError as error:
-        raise BadInput(f"the ssh settings do not fit: {error}") from None
+    check("the ssh setting", settings.ssh, SshSettings())
+    return SshSettings(**settings.ssh)

@@ -1,6 +1,7 @@
 """Settings: one YAML file, every key of it known; credentials stay in clouds.yaml and the services' files."""
 
 import difflib
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -11,7 +12,8 @@ import yaml
 
 from stackmend.errors import BadInput
 
-__all__ = ["Settings", "load", "replace", "state_directory"]
+__all__ = ["Settings", "check", "load", "replace", "state_directory"]
+_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", tuple: "list", dict: "mapping"}
 _PLACES = ("~/.config/stackmend/stackmend.yaml", "/etc/stackmend/stackmend.yaml")
 
 
@@ -71,19 +73,24 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         raise BadInput(f"the settings file {path} is not YAML{f', line {where.line + 1}' if where else ''}") from None
     if not isinstance(data, dict):
         raise BadInput(f"the settings file {path} must hold names and values, such as `lanes: 32`")
-    known = {item.name: item for item in fields(Settings)}
-    for name, value in data.items():
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise BadInput(f"the settings file {path} says {name}, which is no setting; {hint}")
-        _check(path, name, value)
+    check(f"the settings file {path}", data, Settings())
+    for name, where in data.get("databases", {}).items():
+        if not isinstance(where, str):
+            raise BadInput(f"the settings file {path} gives databases.{name} no URL and no path of a .conf file")
     return data
 
 
-def _check(path: pathlib.Path, name: str, value: Any) -> None:
-    wanted: tuple[type, ...] = {"store": (str,), "databases": (dict,), "ssh": (dict,)}.get(name, (int, float))
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        raise BadInput(f"the settings file {path} gives {name} a value of the wrong kind: {value!r}")
-    if isinstance(value, int | float) and value <= 0:
-        raise BadInput(f"the settings file {path} gives {name} {value}: it must be more than 0")
+def check(where: str, given: Mapping[str, Any], usual: Any) -> None:
+    """Raise BadInput naming what is wrong in ``given``, where ``usual`` (a dataclass) has every name and kind."""
+    kinds = {item.name: type(getattr(usual, item.name)) for item in fields(usual)}
+    for name, value in given.items():
+        if name not in kinds:
+            near = difflib.get_close_matches(str(name), kinds, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(kinds)}"
+            raise BadInput(f"{where} says {name}, which is no setting; {hint}")
+        kind = kinds[name]
+        fitting: Any = {float: (int, float), tuple: (list, str)}.get(kind, kind)
+        if not isinstance(value, fitting) or (isinstance(value, bool) and kind is not bool):
+            raise BadInput(f"{where} gives {name} a value of the wrong kind: {value!r} is no {_WORDS[kind]}")
+        if kind in (int, float) and not 0 < value < math.inf:
+            raise BadInput(f"{where} gives {name} {value}: it must be more than 0")

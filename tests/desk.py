@@ -99,7 +99,10 @@ class Desk:
         """Type a command, in this process."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _own_logging():
-            code = main(list(words))
+            try:
+                code = main(list(words))
+            except SystemExit as left:
+                code = int(left.code or 0)
         return Ended(code, out.getvalue(), err.getvalue())
 
     def run(self, *words: str) -> Ended:

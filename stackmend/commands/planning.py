@@ -27,27 +27,35 @@ def plan_for(command: Asking, parsed_args: argparse.Namespace, found: Opened) ->
     values = parameters.parse(procedure.name, procedure.parameters, given)
     captured = None
     if parsed_args.capture:
-        captured = {
-            **procedure.capture(found.doors, values),
-            "then": read_capture(parsed_args.capture, found.cloud),
-        }
+        captured = procedure.capture(found.doors, values)
+        captured["then"] = read_capture(parsed_args.capture, found.cloud, captured["format"])
     return planning.make(procedure, given, found.doors, found.cloud, captured)
 
 
-def read_capture(path: str, cloud: dict[str, str]) -> list[dict[str, Any]]:
-    """The servers of an earlier capture. Raises BadInput for a file that is not one, or is another cloud's."""
+def read_capture(path: str, cloud: dict[str, str], form: int) -> list[dict[str, Any]]:
+    """The servers of an earlier capture of format ``form``.
+
+    Raises BadInput for a file that is not one, was edited, or is of another cloud or format.
+    """
     try:
         data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        servers, where = data["servers"], data["cloud"].get("auth_url")
+        servers, where, digest = list(data["servers"]), data["cloud"].get("auth_url"), data["digest"]
     except OSError as error:
         raise BadInput(f"the capture {path} can't be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadInput(f"{path} is not a capture: make one with `stackmend capture power-loss -o {path}`") from None
+    if digest != plans.digest_of(data):
+        raise BadInput(
+            f"the capture {path} was changed after it was made: its digest no longer fits, so it proves nothing; "
+            "use an unchanged one, and --server or --exclude to choose"
+        )
+    if data.get("format") != form:
+        raise BadInput(f"the capture {path} is of format {data.get('format')}, and this stackmend reads format {form}")
     if where != cloud.get("auth_url"):
         raise BadInput(f"the capture {path} is of the cloud at {where}, not of {cloud.get('auth_url')}")
     if not servers:
         raise BadInput(f"the capture {path} is empty: there is nothing in it to recover to")
-    return list(servers)
+    return servers
 
 
 def _checked(plan: Plan, path: str, found: Opened) -> Plan:
@@ -97,7 +105,8 @@ class Capture(Asking):
         values = parameters.parse(procedure.name, procedure.parameters, self.given(parsed_args))
         with self.doors(parsed_args, self.settings(parsed_args)) as found:
             captured = procedure.capture(found.doors, values)
-            plans.write_json({**captured, "cloud": found.cloud}, parsed_args.output)
+            kept = {**captured, "cloud": found.cloud}
+            plans.write_json({**kept, "digest": plans.digest_of(kept)}, parsed_args.output)
         told = {
             "file": parsed_args.output,
             "taken_at": captured["taken_at"],
