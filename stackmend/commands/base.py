@@ -33,7 +33,7 @@ EXIT_CODES = {
 class Operator(Command):
     """A command for operators: errors are one sentence on stderr and a documented exit code.
 
-    ``auth_required = False``: the OpenStackClient must not sign in for it; what needs the cloud signs in itself.
+    ``auth_required = False``: the OpenStackClient need not sign in for it, so that it works while keystone is down.
     """
 
     auth_required = False

@@ -21,7 +21,9 @@ from stackmend.settings import Settings
 
 
 class OnCloud(Document):
-    """A command that talks to the cloud."""
+    """A command that talks to the cloud; the OpenStackClient signs in for it."""
+
+    auth_required = True
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Databases; the cloud itself is named the OpenStack way (--os-cloud, OS_CLOUD, OS_*)."""

@@ -8,7 +8,7 @@ from typing import Any
 from stackmend.clients import reads
 from stackmend.commands.cloudy import OnCloud
 from stackmend.doors import Opened
-from stackmend.errors import StackmendError
+from stackmend.errors import NeedsHands, StackmendError
 from stackmend.tasks.readiness import not_ready
 
 _TABLES = {
@@ -48,7 +48,7 @@ class Doctor(OnCloud):
             lambda: f"{sum(1 for _ in reads.servers(cloud))} servers of all projects can be read",
         )
         self._check(found, "volumes", lambda: f"{sum(1 for _ in reads.volumes(cloud))} volumes can be read")
-        self._check(found, "services", lambda: "; ".join(not_ready(cloud, set())[0]) or "all up")
+        self._check(found, "services", lambda: _services(cloud))
         for name, database in databases.items():
             self._check(found, f"database {name}", functools.partial(_rows, name, database))
 
@@ -61,6 +61,13 @@ class Doctor(OnCloud):
     def _note(self, found: list[dict[str, Any]], name: str, error: StackmendError) -> None:
         found.append({"check": name, "ok": False, "found": str(error)})
         self.exit_code = self.exit_code or error.exit_code
+
+
+def _services(cloud: Any) -> str:
+    missing = not_ready(cloud, set())[0]
+    if missing:
+        raise NeedsHands("; ".join(missing))
+    return "all up"
 
 
 def _rows(name: str, database: Any) -> str:
