@@ -41,6 +41,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedClo
 def make_desk(simulated: SimulatedCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeDesk]:
     """A desk in front of a cloud that was seeded, and whose power has just come back: no guest runs."""
     usual = simulated.settings()
+    desks: list[Desk] = []
 
     def make(**seed: Any) -> Desk:
         simulated.restore("empty")
@@ -50,9 +51,12 @@ def make_desk(simulated: SimulatedCloud, tmp_path: Path, monkeypatch: pytest.Mon
         simulated.clear_journal()
         desk = Desk(simulated, tmp_path, names)
         _use(monkeypatch, desk)
+        desks.append(desk)
         return desk
 
     yield make
+    for desk in desks:
+        desk.leave()
     simulated.settings(**usual)
 
 

@@ -58,6 +58,7 @@ class Desk:
         self.cloud = cloud
         self.directory = directory
         self.servers, self.volumes, self.ports = names["servers"], names["volumes"], names["ports"]
+        self._processes: list[subprocess.Popen[str]] = []
         self.settings()
 
     @property
@@ -121,11 +122,38 @@ class Desk:
         found: dict[str, Any] = self.stackmend("status", run, "-f", "json").data
         return found
 
-    def process(self, *words: str, **more: Any) -> "subprocess.Popen[str]":
+    def process(self, *words: str) -> "subprocess.Popen[str]":
         """Type a command, in a process of its own; stdin is no terminal."""
         command = [sys.executable, "-m", "stackmend", *words]
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, env={**os.environ, **self.environment()}, text=True, **{**pipes, **more})
+        return self._started(command)
+
+    def typed(self, *words: str) -> Ended:
+        """Type a command, in a process of its own, and wait for its end."""
+        return self.ended(self.process(*words))
+
+    def osc(self, *words: str) -> Ended:
+        """Type a command of the OpenStackClient."""
+        return self.ended(self._started([str(Path(sys.executable).with_name("openstack")), *words]))
+
+    def ended(self, process: "subprocess.Popen[str]") -> Ended:
+        """What a process left, once it has ended."""
+        out, err = process.communicate(timeout=120)
+        return Ended(process.returncode, out, err)
+
+    def leave(self) -> None:
+        """End every process that is still there."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+    def _started(self, command: list[str]) -> "subprocess.Popen[str]":
+        environment = {**os.environ, **self.environment()}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
+        )
+        self._processes.append(process)
+        return process
 
     def calls(self) -> list[tuple[str, str, str]]:
         """Every call since the start that could change something: service, method, path."""
@@ -169,6 +197,11 @@ class Desk:
         link = sqlite3.connect(path, timeout=10)
         link.row_factory = sqlite3.Row
         return link
+
+
+def verdicts(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The servers' verdicts in a plan or report, by name."""
+    return {item["title"]: item for item in found["verdicts"] if item["target"].startswith("server:")}
 
 
 MakeDesk = Callable[..., Desk]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from desk import Desk, MakeDesk
+from desk import Desk, MakeDesk, verdicts
 
 STATUSES = ("available", "error", "detaching", "attaching", "reserved", "maintenance", "error_deleting")
 VOLUME_KINDS = (
@@ -86,7 +86,7 @@ def test_every_damage_ends_as_captured_or_is_refused(make_desk: MakeDesk, with_s
     damaged, sql = captured(desk, "damaged.json"), desk.sql if with_sql else []
     refused = NEVER | set(BUSY_KINDS) | (set() if with_sql else NEEDS_SQL)
     plan = desk.plan("--capture", desk.path("before.json"), *sql)
-    assert {item["title"] for item in plan["verdicts"] if item["verdict"] == "impossible"} == refused
+    assert {name for name, item in verdicts(plan).items() if item["verdict"] == "impossible"} == refused
     desk.cloud.clear_journal()
     ended = desk.run("--capture", desk.path("before.json"), *sql)
     assert (ended.code, ended.data["state"]) == (0, "done"), ended.err

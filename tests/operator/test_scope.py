@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from desk import Desk, MakeDesk
+from desk import Desk, MakeDesk, verdicts
 
 
 def ids(value: Any) -> set[str]:
@@ -84,7 +84,7 @@ def test_a_circle_of_dependencies_is_named_and_nothing_is_done(make_desk: MakeDe
 def test_nothing_to_do_makes_no_run(pair: Desk) -> None:
     ended = pair.run("--server", "idle")
     assert (ended.code, ended.data["lanes"]) == (0, [])
-    assert [item["verdict"] for item in ended.data["verdicts"]] == ["nothing-to-do"]
+    assert [item["verdict"] for item in verdicts(ended.data).values()] == ["nothing-to-do"]
     assert "nothing to do" in ended.err
     assert pair.touched() == []
     assert json.loads(pair.stackmend("list", "-f", "json").out) == []
@@ -96,9 +96,12 @@ def test_an_impossible_server_is_left_alone_and_the_others_come_back(pair: Desk)
     ended = pair.run()
     assert ended.code == 0
     report = pair.stackmend("report", "last", "-f", "json").data
-    (verdict,) = [item for item in report["verdicts"] if item["verdict"] == "impossible"]
-    assert verdict["title"] == "db"
-    assert "--sql cinder" in verdict["why"]
+    assert {name: item["verdict"] for name, item in verdicts(report).items()} == {
+        "db": "impossible",
+        "web": "ready",
+        "idle": "nothing-to-do",
+    }
+    assert "--sql cinder" in verdicts(report)["db"]["why"]
     assert pair.rebooted() == ["web"]
     assert not {pair.servers["db"], pair.volumes["db-root"], pair.volumes["db-data"]} & ids(pair.touched())
     after = pair.rows()["nova.instances"]
@@ -135,11 +138,10 @@ class TestEarlierCapture:
     def test_servers_that_came_or_went_since_are_told_apart(self, pair: Desk, kept: str) -> None:
         pair.execute("nova", "UPDATE instances SET deleted = id, vm_state = 'deleted' WHERE display_name = 'web'")
         pair.cloud.seed(hosts=2, servers=[{"name": "young"}])
-        verdicts = {item["title"]: item for item in pair.plan("--capture", kept)["verdicts"]}
-        assert verdicts["web"]["verdict"] == "nothing-to-do"
-        assert "deleted after the capture" in verdicts["web"]["why"]
-        assert verdicts["young"]["verdict"] == "ready"
+        found = verdicts(pair.plan("--capture", kept))
+        assert found["web"]["verdict"] == "nothing-to-do"
+        assert "deleted after the capture" in found["web"]["why"]
+        assert found["young"]["verdict"] == "ready"
 
     def test_the_scope_holds_for_the_file_too(self, pair: Desk, kept: str) -> None:
-        verdicts = pair.plan("--capture", kept, "--server", "web")["verdicts"]
-        assert [item["title"] for item in verdicts] == ["web"]
+        assert list(verdicts(pair.plan("--capture", kept, "--server", "web"))) == ["web"]
