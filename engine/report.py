@@ -21,8 +21,10 @@ def state_of(run: Run, lanes: list[LaneStatus]) -> str:
     return status.INTERRUPTED if begun or run.started_at else status.PENDING
 
 
-def next_command(run_id: str, state: str) -> str | None:
+def next_command(run_id: str, state: str, counts: Mapping[str, int]) -> str | None:
     """What to type next."""
+    if state == status.DONE_WITH_EXCEPTIONS and status.FAILED not in counts:
+        return f"stackmend report {run_id}"
     return {
         status.WAITING_APPROVAL: f"stackmend approve {run_id}",
         status.PENDING: f"stackmend resume {run_id}",
@@ -51,7 +53,7 @@ def status_of(store: Store, run_id: str) -> dict[str, Any]:
         "counts": status.counts(lanes),
         "completed_steps": [step.name for lane in lanes for step in lane.steps if step.state == status.DONE],
         "lanes": [_lane(lane) for lane in lanes],
-        "next": next_command(run.id, state),
+        "next": next_command(run.id, state, status.counts(lanes)),
     }
 
 

@@ -87,7 +87,7 @@ def revert(
             f"{len(past)} of {len(chosen)} lanes can't be taken back: {key} has passed {step}; "
             f"`stackmend revert {run_id} --where-possible` reverts the others"
         )
-    wanted = {lane.key for lane in chosen if lane.key not in past and lane.state != status.PENDING}
+    wanted = {lane.key for lane in chosen if lane.key not in past and lane.acted and lane.state != status.REVERTED}
     if not wanted:
         raise BadInput(f"run {run_id} has changed nothing that could be reverted")
     return _Working(store, run, session, take_over=False).go("revert", wanted)

@@ -67,6 +67,11 @@ class LaneStatus:
         return next((step for step in self.steps if step.state not in (DONE, SKIPPED)), None)
 
     @property
+    def acted(self) -> bool:
+        """Whether anything of it has, or may have, changed the cloud."""
+        return any(step.acted for step in self.steps)
+
+    @property
     def began(self) -> str | None:
         """When its first step began."""
         return min((step.began for step in self.steps if step.began), default=None)
@@ -103,7 +108,8 @@ def outcome(lanes: Sequence[LaneStatus], gates: frozenset[str]) -> str | None:
     if found & {RUNNING, INTERRUPTED, REVERTING}:
         return None
     if REVERTED in found:
-        return REVERTED if found <= {REVERTED, PENDING} else DONE_WITH_EXCEPTIONS
+        changed = {lane.state for lane in lanes if lane.acted}
+        return REVERTED if changed == {REVERTED} else DONE_WITH_EXCEPTIONS
     if PENDING in found:
         return None
     if found & {FAILED, SKIPPED}:

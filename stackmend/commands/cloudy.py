@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from stackmend.clients.cloud import Cloud, Timeouts
@@ -16,7 +16,6 @@ from stackmend.engine.procedures import catalogue
 from stackmend.engine.runs import Session
 from stackmend.engine.status import LaneStatus
 from stackmend.engine.store import Run, Store
-from stackmend.errors import PlanRefused
 from stackmend.settings import Settings
 
 
@@ -85,12 +84,7 @@ class Working(OnCloud):
 
     def session(self, store: Store, run: Run, settings: Settings, found: Opened) -> Session:
         """What this process brings to the run; progress is told on stderr."""
-        if found.cloud.get("auth_url") != run.plan.cloud.get("auth_url"):
-            raise PlanRefused(
-                f"run {run.id} is for the cloud at {run.plan.cloud.get('auth_url')}, and these credentials are for "
-                f"{found.cloud.get('auth_url')}: use those of its own cloud"
-            )
-        ended = sum(lane.state in (status.DONE, status.SKIPPED) for lane in store.lanes(run))
+        ended = {lane.key for lane in store.lanes(run) if lane.state in (status.DONE, status.SKIPPED)}
         progress = _Progress(self.say, ended, len(run.plan.lanes))
         limits = Limits(settings.lanes, settings.per_host)
         return Session(found.doors, found.cloud, limits, threading.Event(), progress, settings.lease, settings.settle)
@@ -118,12 +112,12 @@ class Working(OnCloud):
 class _Progress:
     """One line on stderr for each lane that ended."""
 
-    def __init__(self, say: Any, ended: int, lanes: int) -> None:
+    def __init__(self, say: Callable[[str], None], ended: set[str], lanes: int) -> None:
         self._say, self._ended, self._lanes = say, ended, lanes
         self._lock = threading.Lock()
 
     def __call__(self, lane: LaneStatus) -> None:
         with self._lock:
-            self._ended += 1
+            self._ended.add(lane.key)
             why = f": {lane.error}" if lane.error else ""
-            self._say(f"[{self._ended}/{self._lanes}] {lane.title}: {lane.state}{why}")
+            self._say(f"[{len(self._ended)}/{self._lanes}] {lane.title}: {lane.state}{why}")

@@ -56,7 +56,8 @@ def status(data: Mapping[str, Any]) -> str:
     lines.append(f"steps completed: {len(data['completed_steps'])}")
     for lane in data["lanes"]:
         if lane["state"] not in ("done", "pending"):
-            lines.append(f"  {lane['state']:<12} {lane['title']:<20} at {lane['step'] or 'its end'}")
+            where = f" at {lane['step']}" if lane["state"] != "reverted" else ""
+            lines.append(f"  {lane['state']:<12} {lane['title']:<20}{where}")
             if lane["error"]:
                 lines.append(f"               {lane['error']}")
     if data["next"]:
