@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jinja2
+import networkx as nx
 
 from stackmend.engine import clock
 
@@ -67,7 +68,9 @@ def graph(data: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     at = {box["lane"]: box for box in boxes}
-    edges = [(at[key], at[lane["lane"]]) for lane in data["lanes"] for key in lane["after"] if key in at]
+    # What follows from other arrows is left out: a line across every box in between says nothing.
+    order = nx.DiGraph([(key, lane["lane"]) for lane in data["lanes"] for key in lane["after"] if key in at])
+    edges = [(at[earlier], at[later]) for earlier, later in nx.transitive_reduction(order).edges]
     return {
         "boxes": boxes,
         "edges": edges,

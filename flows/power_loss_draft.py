@@ -121,12 +121,12 @@ def _ready_lane(recovered: Recovered, given: Mapping[str, Any]) -> Lane:
         "seconds": given["ready_timeout"],
         "interval": given["ready_interval"],
     }
-    return Lane("cloud:ready", "the cloud", "ready", facts, [])
+    return Lane("cloud:ready", "readiness", "ready", facts, [])
 
 
 def _sweep_lane(recovered: Recovered) -> Lane:
     found = {server["id"]: [disk["volume_id"] for disk in server["disks"]] for server, _ in recovered}
-    return Lane("cloud:sweep", "the cloud", "sweep", {"servers": found}, [])
+    return Lane("cloud:sweep", "leftovers", "sweep", {"servers": found}, [])
 
 
 def _verdicts(server: dict[str, Any], found: repairs.Judgement) -> list[Verdict]:

@@ -93,7 +93,7 @@ def report(data: Mapping[str, Any]) -> str:
         ]
     if data["exceptions"]:
         lines += ["", "exceptions", *(f"  {item['title']}: {item['error']}" for item in data["exceptions"])]
-    if data["next"]:
+    if data["next"] and data["state"] != "done":
         lines += ["", f"next: {data['next']}"]
     return "\n".join(lines)
 
