@@ -18,7 +18,7 @@ _CHANGING = (
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
     (re.compile(r"\bby [\w.-]+$", re.MULTILINE), "by SOMEBODY"),
     # Where a kill finds a run is another step each time.
-    (re.compile(r"^lanes: .*interrupted.*\n(.*\n)*(?=next:)", re.MULTILINE), "WHERE IT WAS KILLED\n"),
+    (re.compile(r"^lanes: .*(interrupted|pending).*\n(.*\n)*(?=next:)", re.MULTILINE), "WHERE IT WAS KILLED\n"),
 )
 _MARK = "__typed__"
 
