@@ -1,6 +1,5 @@
 """The command ``stackmend``: a cliff application that starts without a cloud."""
 
-import logging
 import sys
 from typing import Any
 
@@ -29,21 +28,6 @@ class Shell(App):
         parser.add_argument("--os-cloud", metavar="NAME", help="cloud in clouds.yaml (default: $OS_CLOUD, or OS_*)")
         parser.add_argument("--os-region-name", metavar="NAME", help="region (default: $OS_REGION_NAME)")
         return parser
-
-    def configure_logging(self) -> None:
-        """Our own words only, unless more is asked for: TaskFlow logs what steps already say."""
-        super().configure_logging()
-        if self.options.verbose_level < 2:
-            for name in (
-                "taskflow",
-                "keystoneauth",
-                "openstack",
-                "urllib3",
-                "paramiko",
-                "stevedore",
-                "asyncio",
-            ):
-                logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from stackmend.engine.store import Store
 from stackmend.errors import BadInput, StackmendError
 from stackmend.settings import Settings
 
+_TALKATIVE = ("taskflow", "oslo_utils", "keystoneauth", "openstack", "urllib3", "paramiko", "stevedore", "asyncio")
 EXIT_DONE, EXIT_EXCEPTIONS, EXIT_INTERRUPTED = 0, 3, 130
 EXIT_CODES = {
     status.DONE: EXIT_DONE,
@@ -48,6 +50,7 @@ class Operator(Command):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run it; returns the exit code."""
+        self._quieten()
         try:
             self.take_action(parsed_args)
         except StackmendError as error:
@@ -56,6 +59,12 @@ class Operator(Command):
         except BrokenPipeError:
             sys.stderr.close()
         return self.exit_code
+
+    def _quieten(self) -> None:
+        """Our own words only, unless more is asked for: the libraries log what steps already say."""
+        if self.app.options.verbose_level < 2:
+            for name in _TALKATIVE:
+                logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def say(self, text: str) -> None:
         """Tell the operator something that is not the command's output."""

@@ -91,11 +91,10 @@ class Working(OnCloud):
 
     @contextlib.contextmanager
     def stoppable(self, session: Session, run_id: str) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM stop the run where it stands; a second Ctrl-C is the usual one."""
+        """Let Ctrl-C and SIGTERM stop the run where it stands; a second Ctrl-C ends the process at once."""
 
-        def stop(number: int, _frame: object) -> None:
-            if session.stop.is_set():
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
+        def stop(_number: int, _frame: object) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             session.stop.set()
             self.say(
                 f"stopping: what is under way in the cloud goes on there; `stackmend resume {run_id}` goes on here"
