@@ -34,7 +34,7 @@ _TABLES = {
     "cinder": ("volumes", "volume_attachment"),
     "neutron": ("ports", "ml2_port_bindings"),
 }
-QUICK = ("-p", "ready_interval=0.05", "-p", "ready_checks=1", "-p", "boot_timeout=15", "-p", "attach_timeout=15")
+QUICK = {"ready_interval": 0.05, "ready_checks": 1, "boot_timeout": 15, "attach_timeout": 15}
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ class Desk:
                 code = int(left.code or 0)
         return Ended(code, out.getvalue(), err.getvalue())
 
-    def run(self, *words: str) -> Ended:
+    def run(self, *words: str, **parameters: Any) -> Ended:
         """Recover from the power loss, approved at once, with quick checks."""
-        return self.stackmend("run", "power-loss", "--yes", "-f", "json", *QUICK, *words)
+        return self.stackmend("run", "power-loss", "--yes", "-f", "json", *quick(**parameters), *words)
 
     def plan(self, *words: str) -> dict[str, Any]:
         """The plan that such a run would execute."""
-        ended = self.stackmend("plan", "power-loss", "-f", "json", *QUICK, *words)
+        ended = self.stackmend("plan", "power-loss", "-f", "json", *quick(), *words)
         assert ended.code == 0, ended.err
         found: dict[str, Any] = ended.data
         return found
@@ -197,6 +197,11 @@ class Desk:
         link = sqlite3.connect(path, timeout=10)
         link.row_factory = sqlite3.Row
         return link
+
+
+def quick(**parameters: Any) -> list[str]:
+    """The options for quick checks, and other parameters."""
+    return [word for name, value in {**QUICK, **parameters}.items() for word in ("-p", f"{name}={value}")]
 
 
 def verdicts(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -72,7 +72,7 @@ def report(data: Mapping[str, Any]) -> str:
         f"run {data['run']}, cloud {data['cloud'].get('auth_url', '?')}, plan {data['plan']['digest'][:16]}",
         f"started {data['started_at']}, ended {data['ended_at']}",
         "",
-        *(f"  {event['at']}  {event['who']}: {event['what']}" for event in data["events"]),
+        *(f"  {event['at']}  {event['who']}: {event['what']}{_detail(event)}" for event in data["events"]),
         "",
         f"  {'lane':<22} {'state':<12} {'recovered after':>16} {'took':>9}",
     ]
@@ -96,6 +96,10 @@ def report(data: Mapping[str, Any]) -> str:
     if data["next"] and data["state"] != "done":
         lines += ["", f"next: {data['next']}"]
     return "\n".join(lines)
+
+
+def _detail(event: Mapping[str, Any]) -> str:
+    return f" ({event['detail']})" if event["detail"] else ""
 
 
 def _time(seconds: float | None) -> str:

@@ -1,8 +1,8 @@
 """Nothing runs before its plan is approved, by whoever approves it."""
 
-from desk import QUICK, Desk
+from desk import Desk, quick
 
-START = ("run", "power-loss", *QUICK, "--key", "storm")
+START = ("run", "power-loss", *quick(), "--key", "storm")
 
 
 def test_without_a_yes_the_run_waits(pair: Desk) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from desk import QUICK, Desk, Ended, MakeDesk
+from desk import Desk, Ended, MakeDesk, quick
 
 from stackmend.engine.plan import digest_of, from_json
 from stackmend.engine.store import run_id_of
@@ -196,7 +196,7 @@ def test_a_capture_that_is_no_use(pair: Desk, kind: str) -> None:
 def test_wrong_settings(pair: Desk, text: str, fragments: list[str]) -> None:
     path = pair.path("other.yaml")
     Path(path).write_text(text)
-    words = ("--config", path, "--store", f"sqlite:///{pair.store}", *QUICK)
+    words = ("--config", path, "--store", f"sqlite:///{pair.store}", *quick())
     assert_refused(pair, pair.stackmend("run", "power-loss", "--yes", *words), 2, *fragments)
 
 

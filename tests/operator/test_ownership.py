@@ -4,9 +4,9 @@ import signal
 from collections import Counter
 
 import pytest
-from desk import QUICK, Desk, until
+from desk import Desk, quick, until
 
-START = ("run", "power-loss", "--yes", *QUICK)
+START = ("run", "power-loss", "--yes", *quick())
 ACTION = {"service": "compute", "method": "POST", "path": "/action$"}
 ONCE = {"db": 1, "web": 1}
 

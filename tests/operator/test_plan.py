@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from desk import QUICK, Desk
+from desk import Desk, quick
 
 DAMAGE = (
     ("volume-available-detached", "volumes", "db-data"),
@@ -101,7 +101,7 @@ def test_what_runs_is_what_the_plan_printed(shop: Desk, with_sql: bool) -> None:
 def test_every_effect_is_printed_for_people_too(shop: Desk) -> None:
     damage(shop)
     plan = shop.plan(*shop.sql)
-    text = shop.stackmend("plan", "power-loss", *QUICK, *shop.sql).out
+    text = shop.stackmend("plan", "power-loss", *quick(), *shop.sql).out
     for lane in effects(plan):
         assert all(effect["text"] in text for _, effect in lane)
     assert "point of no return" in text
