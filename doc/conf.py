@@ -10,8 +10,6 @@ release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
-# A checkout without measurements has no page for the pattern in the index.
-suppress_warnings = ["toc.empty_glob"]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
