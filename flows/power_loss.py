@@ -68,7 +68,9 @@ def _repair(server: str, disk: dict[str, Any]) -> list[Step]:
     volume, action = disk["volume_id"], disk["action"]
     was = {"status": disk["status"], "attach_status": disk["attach_status"]}
     if disk["legacy_row"] and action == repairs.REATTACH:
-        return [volumes.LegacyReset(volume, disk["legacy_row"], disk["why"])]
+        reset = volumes.LegacyReset(volume, disk["legacy_row"], disk["why"])
+        why = "nova attaches no volume that it still lists, and an old nova drops no mapping by itself"
+        return [reset, volumes.DropMapping(server, volume, disk["bdm_id"], why)] if disk["at_nova"] else [reset]
     if action == repairs.RESET:
         return [volumes.ResetStatus(volume, "in-use", "attached", was, disk["why"])]
     if action == repairs.RESTORE:

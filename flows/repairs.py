@@ -99,6 +99,7 @@ def _current(disk: Disk, current: Disk | None) -> dict[str, Any]:
     moving = [
         "at_nova",
         "at_cinder",
+        "bdm_id",
         "nova_attachment",
         "cinder_attachment",
         "status",
@@ -156,6 +157,8 @@ def _decide_legacy(disk: Disk, reboots: bool) -> tuple[str, str]:
         return LEAVE, f"its status is {disk['status']}: not touched"
     if disk["root"] or not reboots or not disk["legacy_row"]:
         return KEEP, "a root disk, or a disk of a stopped server, is never reset"
+    if disk["at_nova"] and not disk["bdm_id"]:
+        return KEEP, "not reset: that needs nova's database too (--sql nova=WHERE); the reboot plugs it again"
     return (
         REATTACH,
         "schema before volume_attachment: reset as the guide says, attached again after the reboot",

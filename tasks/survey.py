@@ -22,7 +22,7 @@ from stackmend.tasks.servers import state_of
 Row = dict[str, Any]
 FORMAT = 1
 _READERS = 16
-_BDM_COLUMNS = ["instance_uuid", "volume_id", "device_name", "boot_index", "delete_on_termination"]
+_BDM_COLUMNS = ["id", "instance_uuid", "volume_id", "device_name", "boot_index", "delete_on_termination"]
 _BDM_MODERN = ["attachment_id", "uuid", "tag"]
 _LEGACY_COLUMNS = ["mountpoint", "status", "attach_status", "instance_uuid", "instance_id"]
 
@@ -144,6 +144,7 @@ def _disk(
         "boot_index": device.get("boot_index"),
         "tag": device.get("tag"),
         "delete_on_termination": bool(device.get("delete_on_termination")),
+        "bdm_id": device.get("bdm_id"),
         "bdm_uuid": device.get("bdm_uuid"),
         "nova_attachment": device.get("attachment_id"),
         "at_nova": bool(device),
@@ -210,7 +211,11 @@ class _Rows:
         nova = self._databases["nova"]
         columns = _BDM_COLUMNS + [name for name in _BDM_MODERN if nova.has("block_device_mapping", name)]
         rows = nova.rows("block_device_mapping", {"instance_uuid": self._servers, "deleted": 0}, columns)
-        found = [{**row, "device": row["device_name"], "bdm_uuid": row.get("uuid")} for row in rows if row["volume_id"]]
+        found = [
+            {**row, "device": row["device_name"], "bdm_id": row["id"], "bdm_uuid": row.get("uuid")}
+            for row in rows
+            if row["volume_id"]
+        ]
         return _by(found, "instance_uuid")
 
 

@@ -234,3 +234,21 @@ class LegacyReset(RowStep):
             RowChange("cinder", "volumes", {"id": self.target}, values, {name: self.row[name] for name in values})
             for values in ordered
         ]
+
+
+class DropMapping(RowStep):
+    """Delete nova's mapping of a volume, as nova itself deletes rows, so that the volume can be attached again."""
+
+    slug = "mapping.drop"
+    title = "delete nova's mapping of the volume (schema before volume_attachment)"
+
+    def __init__(self, server: str, volume: str, row: int, why: str = "") -> None:
+        super().__init__(f"{volume}@{server}", why)
+        self.server = server
+        self.volume = volume
+        self.row = row
+
+    def changes(self) -> list[RowChange]:
+        """The one row, while it is this volume's on this server."""
+        expected = {"volume_id": self.volume, "instance_uuid": self.server, "deleted": 0}
+        return [RowChange("nova", "block_device_mapping", {"id": self.row}, {"deleted": self.row}, expected)]

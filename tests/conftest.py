@@ -1,5 +1,6 @@
 """One simulated cloud a test process, and an operator's desk in front of it for each test."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,33 +32,31 @@ _SEEDS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedCloud]:
     """The cloud's process; heartbeats are quick, so that a recovery need not wait long for the next."""
-    with SimulatedCloud(tmp_path_factory.mktemp("cloud")) as cloud:
-        cloud.settings(report_interval=0.2)
-        cloud.snapshot("empty")
+    with _empty(SimulatedCloud(tmp_path_factory.mktemp("cloud"))) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def simulated_legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedCloud]:
+    """A cloud with the schema of before 2015."""
+    with _empty(SimulatedCloud(tmp_path_factory.mktemp("legacy"), schema="legacy")) as cloud:
         yield cloud
 
 
 @pytest.fixture
 def make_desk(simulated: SimulatedCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeDesk]:
     """A desk in front of a cloud that was seeded, and whose power has just come back: no guest runs."""
-    usual = simulated.settings()
-    desks: list[Desk] = []
+    with _desks(simulated, tmp_path, monkeypatch) as make:
+        yield make
 
-    def make(**seed: Any) -> Desk:
-        simulated.restore("empty")
-        names = simulated.seed(**seed)
-        simulated.power_cut()
-        simulated.power_on()
-        simulated.clear_journal()
-        desk = Desk(simulated, tmp_path, names)
-        _use(monkeypatch, desk)
-        desks.append(desk)
-        return desk
 
-    yield make
-    for desk in desks:
-        desk.leave()
-    simulated.settings(**usual)
+@pytest.fixture
+def make_legacy_desk(
+    simulated_legacy: SimulatedCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeDesk]:
+    """The same, with the old schema."""
+    with _desks(simulated_legacy, tmp_path, monkeypatch) as make:
+        yield make
 
 
 @pytest.fixture
@@ -70,6 +69,41 @@ def shop(make_desk: MakeDesk) -> Desk:
 def pair(make_desk: MakeDesk) -> Desk:
     """db (root and tagged data volume) and web on two hosts, and idle, which is stopped."""
     return make_desk(**_SEEDS["pair"])
+
+
+@pytest.fixture
+def old_pair(make_legacy_desk: MakeDesk) -> Desk:
+    """The pair, with the old schema."""
+    return make_legacy_desk(**_SEEDS["pair"])
+
+
+@contextlib.contextmanager
+def _empty(cloud: SimulatedCloud) -> Iterator[SimulatedCloud]:
+    with cloud:
+        cloud.settings(report_interval=0.2)
+        cloud.snapshot("empty")
+        yield cloud
+
+
+@contextlib.contextmanager
+def _desks(cloud: SimulatedCloud, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeDesk]:
+    usual = cloud.settings()
+    desks: list[Desk] = []
+
+    def make(**seed: Any) -> Desk:
+        cloud.restore("empty")
+        names = cloud.seed(**seed)
+        cloud.power_cut()
+        cloud.power_on()
+        cloud.clear_journal()
+        desks.append(Desk(cloud, directory, names))
+        _use(monkeypatch, desks[-1])
+        return desks[-1]
+
+    yield make
+    for desk in desks:
+        desk.leave()
+    cloud.settings(**usual)
 
 
 def _use(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> None:
