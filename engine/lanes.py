@@ -6,17 +6,17 @@ A failing step stops its lane and reverts nothing; what to do then is an operato
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from taskflow import exceptions as taskflow_errors
 from taskflow import states
 from taskflow.engines import helpers
-from taskflow.engines.action_engine.engine import SerialActionEngine
 from taskflow.patterns import linear_flow
 from taskflow.persistence import models
 
 from stackmend.engine.journal import META_KEY, Journal
+from stackmend.engine.lane_engine import LaneEngine
 from stackmend.engine.persistence import LaneBackend
 from stackmend.engine.plan import Lane
 from stackmend.engine.step import Step
@@ -52,7 +52,7 @@ class LaneRunner:
         detail = self._detail(work, lane, backend)
         flow = helpers.flow_from_detail(detail)
         # The class itself, not helpers.load: looking an entry point up costs more than running the lane.
-        self._engine = SerialActionEngine(flow, detail, backend, {"never_resolve": True})
+        self._engine = LaneEngine(flow, detail, backend)
         self._steps: list[Step] = [node for node, _ in flow.iter_nodes()]
         self._engine.compile()
         self._engine.prepare()
@@ -119,7 +119,8 @@ def _created(work: Work, lane: Lane, identity: str, backend: LaneBackend) -> mod
     detail = models.FlowDetail(lane.key, uuid=identity)
     detail.meta = {}
     book.add(detail)
-    arguments = {"procedure": work.procedure, "version": work.version, "lane": lane.to_json()}
+    # Steps are built from the lane's facts; what an operator reads of them is in the run's plan.
+    arguments = {"procedure": work.procedure, "version": work.version, "lane": replace(lane, steps=[]).to_json()}
     helpers.save_factory_details(detail, FACTORY, [], arguments)
     for step in lane.steps:
         atom = models.TaskDetail(step.name, str(uuid.uuid5(uuid.UUID(identity), step.name)))

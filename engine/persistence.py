@@ -5,7 +5,6 @@ It stores what TaskFlow's SQLAlchemy backend stores, in the same tables, and dif
 * the tables are built once and every statement is prepared once;
 * an atom is written with one UPDATE, not SELECT, merge and UPDATE: a lane has a single writer, its owner;
 * a flow's state is one row, written when it ends; on the way it is implied by its atoms;
-* a progress number alone is not written: a step's state says as much;
 * rows go through the run's Writer, which groups commits and refuses to write for a process that lost the run.
 """
 
@@ -20,6 +19,7 @@ from stackmend.engine import tables
 from stackmend.engine.writer import Writer
 
 _ENDED = frozenset([states.SUCCESS, states.FAILURE, states.REVERTED])
+_UNDER_WAY = frozenset([states.RUNNING, states.REVERTING])
 _WRITTEN = [
     column.name
     for column in tables.ATOMS.c
@@ -38,6 +38,8 @@ _UPDATE_FLOW = (
 _INSERT_BOOK = sa.insert(tables.LOGBOOKS)
 _INSERT_FLOWS = sa.insert(tables.FLOWS)
 _INSERT_ATOMS = sa.insert(tables.ATOMS)
+# A statement of its own: gathered with the one above it could come before the flows of that one's atoms.
+_ADD_ATOMS = sa.insert(tables.ATOMS)
 
 
 class LaneBackend(impl_sqlalchemy.SQLAlchemyBackend):
@@ -65,22 +67,14 @@ class LaneConnection(impl_sqlalchemy.Connection):
         self._tables = tables.TASKFLOW
         self._converter = impl_sqlalchemy._Alchemist(tables.TASKFLOW)
         self._writer = writer
-        self._saved: dict[str, dict[str, Any]] = {}
         self._known: set[str] = set()
 
     def update_atom_details(self, atom_detail: models.AtomDetail) -> models.AtomDetail:
-        """Save an atom; returns it. A change of its progress number only is kept in memory."""
+        """Save an atom; returns it."""
         row = atom_detail.to_dict()
-        values = {name: row.get(name) for name in _WRITTEN}
-        meta = dict(values["meta"] or {})
-        meta.pop("progress", None)
-        values["meta"] = meta
-        if values == self._saved.get(atom_detail.uuid):
-            return atom_detail
-        self._saved[atom_detail.uuid] = values
-        update = (_UPDATE_ATOM, {**values, "atom": atom_detail.uuid})
+        update = (_UPDATE_ATOM, [{"atom": row["uuid"], **{name: row[name] for name in _WRITTEN}}])
         # A crash that loses "it was queued" loses nothing: what was begun, the step's own record tells.
-        if atom_detail.state in (states.RUNNING, states.REVERTING) and "record" not in meta:
+        if row["state"] in _UNDER_WAY and "record" not in row["meta"]:
             self._writer.write_later(update)
         else:
             self._writer.write(update)
@@ -89,11 +83,11 @@ class LaneConnection(impl_sqlalchemy.Connection):
     def update_flow_details(self, flow_detail: models.FlowDetail) -> models.FlowDetail:
         """Save a flow's own row when it has ended, and any atom that is not stored yet; returns the flow."""
         if new := [atom for atom in flow_detail if atom.uuid not in self._known]:
-            self._writer.write((_INSERT_ATOMS, [atom_row(atom, flow_detail.uuid) for atom in new]))
+            self._writer.write((_ADD_ATOMS, [atom_row(atom, flow_detail.uuid) for atom in new]))
             self._known.update(atom.uuid for atom in new)
         if flow_detail.state in _ENDED:
             row = {"flow": flow_detail.uuid, "state": flow_detail.state, "meta": flow_detail.meta}
-            self._writer.write((_UPDATE_FLOW, row))
+            self._writer.write((_UPDATE_FLOW, [row]))
         return flow_detail
 
     def save_logbook(self, book: models.LogBook) -> models.LogBook:
