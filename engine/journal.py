@@ -8,7 +8,7 @@ which request id, and what the target looked like before.
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from taskflow.storage import Storage
@@ -122,4 +122,4 @@ class Journal:
         return f"req-{uuid.uuid5(uuid.UUID(self._run_id), f'{step}#{attempt}')}"
 
     def _save(self, step: str, record: Record) -> None:
-        self._storage.update_atom_metadata(step, {META_KEY: asdict(record)})
+        self._storage.update_atom_metadata(step, {META_KEY: dict(vars(record))})

@@ -29,6 +29,7 @@ from stackmend.errors import AnswerLost, ChangedSince, CloudError, HostUnreachab
 Evidence = dict[str, Any]
 # Seconds between two looks for a call whose answer was lost.
 _LOOK_AGAIN = 0.25
+_MAPPINGS: dict[tuple[type, str], Any] = {}
 _OUR_ARGUMENTS = frozenset(["self", "record", "journal", "evidence"])
 
 
@@ -73,8 +74,8 @@ class Step(task.Task):
         self.when = when
         super().__init__(
             name=f"{self.slug}:{target}",
-            requires=["journal", *_needs(type(self), "observe", "act", "confirm")],
-            revert_requires=["journal", *_needs(type(self), "undo")],
+            requires=_needs(type(self), "observe", "act", "confirm"),
+            revert_requires=_needs(type(self), "undo"),
         )
 
     # What a step defines: each method names what it needs in its own signature.
@@ -120,6 +121,13 @@ class Step(task.Task):
 
     def update_progress(self, progress: float) -> None:
         """Nothing: a step's state says as much, and each number would cost a write."""
+
+    def _build_arg_mapping(self, executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        # The same for all steps of a class, and TaskFlow would read it from the signatures for each of them.
+        key = (type(self), executor.__name__)
+        if key not in _MAPPINGS:
+            _MAPPINGS[key] = super()._build_arg_mapping(executor, *args, **kwargs)
+        return _MAPPINGS[key]
 
     def _bring_about(self, record: Record, journal: Journal, doors: dict[str, Any]) -> tuple[Evidence, Record]:
         while True:
@@ -172,6 +180,6 @@ def _arguments(method: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(item.name for item in found if item.kind is item.POSITIONAL_OR_KEYWORD and item.name != "self")
 
 
-def _needs(step: type[Step], *methods: str) -> list[str]:
+def _needs(step: type[Step], *methods: str) -> tuple[str, ...]:
     names = {name for method in methods for name in _arguments(getattr(step, method))}
-    return sorted(names - _OUR_ARGUMENTS)
+    return ("journal", *sorted(names - _OUR_ARGUMENTS))
