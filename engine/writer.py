@@ -8,6 +8,7 @@ transaction. The same transaction reads the run's epoch under lock: a process th
 
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -22,17 +23,21 @@ from stackmend.errors import LeaseLost, StackmendError
 # More rows than this in one transaction buys nothing, and holds other processes' reads up.
 _MOST_AT_ONCE = 256
 
-Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+# A statement, and the rows that it is executed for.
+Rows = tuple[sa.Executable, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class _Write:
-    statements: tuple[tuple[sa.Executable, Parameters], ...]
+    statements: tuple[Rows, ...]
     done: "Future[None]" = field(default_factory=Future)
 
 
 class Writer:
-    """Writes rows of one run, in the order they are handed in, as long as ``epoch`` is the run's.
+    """Writes rows of one run, as long as ``epoch`` is the run's.
+
+    Of one statement rows are written in the order they are handed in; statements of one commit in the order
+    in which each is first handed in.
 
     ``write`` returns when the rows are durable; ``write_later`` returns at once, and the rows become durable
     no later than those of the next ``write``. After a failure every later call raises it again: a lane must
@@ -48,11 +53,11 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="stackmend-writer", daemon=True)
         self._thread.start()
 
-    def write(self, *statements: tuple[sa.Executable, Parameters]) -> None:
+    def write(self, *statements: Rows) -> None:
         """Save, and return once it is on disk. Raises LeaseLost, or StoreError when the database failed."""
         self._put(statements).done.result()
 
-    def write_later(self, *statements: tuple[sa.Executable, Parameters]) -> None:
+    def write_later(self, *statements: Rows) -> None:
         """Save soon; only for rows whose loss in a crash changes nothing."""
         self._put(statements)
 
@@ -61,7 +66,7 @@ class Writer:
         self._queue.put(None)
         self._thread.join()
 
-    def _put(self, statements: tuple[tuple[sa.Executable, Parameters], ...]) -> _Write:
+    def _put(self, statements: tuple[Rows, ...]) -> _Write:
         if self._failure is not None:
             raise self._failure
         write = _Write(statements)
@@ -90,9 +95,8 @@ class Writer:
                 raise self._failure
             with writing(self._engine) as connection:
                 self._check_epoch(connection)
-                for write in batch:
-                    for statement, parameters in write.statements:
-                        connection.execute(statement, parameters)
+                for statement, rows in _gathered(batch).items():
+                    connection.execute(statement, rows)
         except StackmendError as error:
             self._failure = error
             for write in batch:
@@ -108,6 +112,14 @@ class Writer:
                 f"run {self._run_id} was taken over by another process while this one was away: "
                 "this one has stopped and changes nothing more"
             )
+
+
+def _gathered(batch: list[_Write]) -> dict[sa.Executable, list[Mapping[str, Any]]]:
+    rows: dict[sa.Executable, list[Mapping[str, Any]]] = defaultdict(list)
+    for write in batch:
+        for statement, some in write.statements:
+            rows[statement].extend(some)
+    return rows
 
 
 _EPOCH = sa.select(tables.RUNS.c.epoch).where(tables.RUNS.c.id == sa.bindparam("run")).with_for_update()
