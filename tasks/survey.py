@@ -21,6 +21,8 @@ from stackmend.tasks.servers import state_of
 
 Row = dict[str, Any]
 FORMAT = 1
+# Of a server's metadata only what is meant for us is kept: users put passwords there.
+OURS = "stackmend:"
 _READERS = 16
 _BDM_COLUMNS = ["id", "instance_uuid", "volume_id", "device_name", "boot_index", "delete_on_termination"]
 _BDM_MODERN = ["attachment_id", "uuid", "tag"]
@@ -109,7 +111,7 @@ def _server(
         **state_of(row),
         "status": row["status"],
         "locked": bool(row.get("locked")),
-        "metadata": row["metadata"],
+        "metadata": {name: value for name, value in row["metadata"].items() if name.startswith(OURS)},
         "image": (row.get("image") or {}).get("id") if row.get("image") else None,
         "root_device": row.get("OS-EXT-SRV-ATTR:root_device_name"),
         "addresses": [item["addr"] for items in row["addresses"].values() for item in items],

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import sqlite3
 import subprocess
 import sys
@@ -88,7 +87,7 @@ class Desk:
         (self.directory / "stackmend.yaml").write_text(yaml.safe_dump({**usual, **changes}), encoding="utf-8")
 
     def environment(self) -> dict[str, str]:
-        """The variables that make a command use this cloud, this store and nothing of the user's."""
+        """The variables that make a command use this cloud, this store and nothing of the user's; they are set."""
         return {
             "OS_CLIENT_CONFIG_FILE": self.cloud.description["clouds_yaml"],
             "OS_CLOUD": "sim",
@@ -147,11 +146,8 @@ class Desk:
             process.communicate()
 
     def _started(self, command: list[str]) -> "subprocess.Popen[str]":
-        environment = {**os.environ, **self.environment()}
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
         self._processes.append(process)
         return process
 
