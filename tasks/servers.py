@@ -115,7 +115,7 @@ class Reboot(ApiStep):
 
         Raises NeedsHands for a host that can't do it now, before anything is sent.
         """
-        if record.answered or (record.acted and self._arrived(record, cloud)):
+        if record.acted and self._arrived(record, cloud):
             return InFlight()
         row = present(polls.servers.look(self.target), self.target)
         service = polls.computes.look(self.host) or {}
@@ -162,16 +162,20 @@ class Reboot(ApiStep):
         # Nova's times have whole seconds: within the same one, only the action's own event tells.
         if not record.acted or found["updated"] > (record.before.get("updated") or ""):
             return True
-        action = reads.server_action(cloud, self.target, record.answered) if record.answered else None
+        request = self._arrived(record, cloud)
+        action = reads.server_action(cloud, self.target, request) if request else None
         return any(event.get("finish_time") for event in (action or {}).get("events") or [])
 
-    def _arrived(self, record: Record, cloud: Cloud) -> bool:
+    def _arrived(self, record: Record, cloud: Cloud) -> str | None:
+        """Nova's request id of our reboot: as it was answered, or of one that is not older than the intent."""
+        if record.answered:
+            return record.answered
         since = reads.openstack_time(record.before.get("updated"))
         for action in reads.server_actions(cloud, self.target):
             started = reads.openstack_time(action["start_time"])
             if action["action"] == "reboot" and (since is None or started is None or started >= since):
-                return True
-        return False
+                return str(action["request_id"])
+        return None
 
     def _another_runs(self, cloud: Cloud, heartbeat: str) -> bool:
         """Whether somebody else's reboot may still end; one older than a boot may take was cut off.

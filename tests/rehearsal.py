@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from desk import QUICK, Desk
+from desk import Desk, quick
 from mortality import Life, Nursery
 
 # Every kind of step: an attachment brought back, a status reset, a stuck task cleared, a reboot, a disk attached
@@ -60,7 +60,7 @@ class Rehearsal:
 
     def recover(self, die_at: int | None = None) -> Life:
         """The recovery from its beginning, dying at one instant."""
-        asked = ["run", "power-loss", "--yes", "--key", "loss", "--capture", self.capture, *QUICK]
+        asked = ["run", "power-loss", "--yes", "--key", "loss", "--capture", self.capture, *quick()]
         return self.command([*asked, *self.desk.sql], die_at)
 
     def strike(self, die_at: int | None) -> Life:

@@ -34,3 +34,15 @@ def test_a_call_that_fails_once(rehearsal: Rehearsal, failure: str) -> None:
         assert rehearsal.effects_now() == rehearsal.effects, f"{failure}, {call}"
         assert essence(rehearsal.desk) == rehearsal.rows, f"{failure}, {call}"
         rehearsal.desk.cloud.clear_faults()
+
+
+def test_a_reboot_whose_answer_was_lost_within_the_second_of_another_change(rehearsal: Rehearsal) -> None:
+    """Nova's times have whole seconds: then only the event of the reboot's own action proves it."""
+    for _ in range(5):
+        rehearsal.set_up()
+        # The stuck task is cleared right before: both changes of the server bear the same second.
+        rehearsal.desk.cloud.fault("cut-after", times=1, **CALLS["reboot"], after=1)
+        life = rehearsal.recover()
+        assert life.code == 0, life.err
+        assert rehearsal.effects_now() == rehearsal.effects
+        rehearsal.desk.cloud.clear_faults()
