@@ -6,6 +6,26 @@ from typing import Any
 
 from desk import Desk
 
+DAMAGE = (
+    ("volume-available-detached", "volumes", "db-data"),
+    ("volume-attachments-deleted", "volumes", "db-1-root"),
+    ("volume-error", "volumes", "files-1-vol1"),
+    ("volume-attachments-deleted", "volumes", "files-1-root"),
+    ("volume-attachments-deleted", "volumes", "cluster-disk"),
+    ("bdm-deleted", "volumes", "web-1-vol1"),
+    ("volume-attachments-deleted", "volumes", "old-1-vol1"),
+    ("server-stuck-powering-off", "servers", "app-2"),
+    ("server-error", "servers", "app-1"),
+    ("port-down", "ports", "node-a"),
+    ("guest-lost", "servers", "cache-1"),
+)
+
+
+def break_shop(desk: Desk) -> None:
+    """A power loss and hasty hands: damage of every kind, over the whole shop."""
+    for kind, what, name in DAMAGE:
+        desk.cloud.damage(kind, getattr(desk, what)[name])
+
 
 def happened(desk: Desk) -> list[dict[str, Any]]:
     """Every call, statement and command that could change something, in order, as it reached the cloud."""

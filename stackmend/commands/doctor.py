@@ -8,7 +8,7 @@ from typing import Any
 from stackmend.clients import reads
 from stackmend.commands.cloudy import OnCloud
 from stackmend.doors import Opened
-from stackmend.errors import NeedsHands, StackmendError
+from stackmend.errors import BadInput, NeedsHands, StackmendError
 from stackmend.tasks.readiness import not_ready
 
 _TABLES = {
@@ -72,4 +72,6 @@ def _services(cloud: Any) -> str:
 
 def _rows(name: str, database: Any) -> str:
     missing = [table for table in _TABLES[name] if not database.has(table)]
-    return f"no table {', '.join(missing)}: is it {name}'s?" if missing else "its schema is known"
+    if missing:
+        raise BadInput(f"it has no table {', '.join(missing)}: is it {name}'s?")
+    return "its schema is known"

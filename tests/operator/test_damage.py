@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from desk import Desk, MakeDesk, verdicts
+from effects import break_shop
 
 STATUSES = ("available", "error", "detaching", "attaching", "reserved", "maintenance", "error_deleting")
 VOLUME_KINDS = (
@@ -107,3 +108,21 @@ def _expected(before: dict[str, Any], name: str, with_sql: bool) -> dict[str, An
     if name == "stopped of bdm-deleted":
         disks = [{**disk, "at_nova": False, "tag": None, "delete_on_termination": False} for disk in disks]
     return {**before, "disks": disks}
+
+
+def test_damage_of_every_kind_together(shop: Desk) -> None:
+    before = captured(shop, "before.json")
+    break_shop(shop)
+    for kind in ("volume-error", "volume-attachments-deleted"):
+        shop.cloud.damage(kind, shop.volumes["node-b-vol2"])
+    shop.cloud.damage("server-stuck-image_snapshot", shop.servers["node-b"])
+    shop.cloud.damage("heartbeat-stale", "sim-c01")
+    shop.cloud.clear_journal()
+    ended = shop.run("--capture", shop.path("before.json"), *shop.sql)
+    assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
+    after = captured(shop, "after.json")
+    assert {name: after[name] for name in after if after[name] != before[name]} == {}
+    assert Counter(shop.rebooted()) == Counter(name for name in before if name != "old-1")
+    report = shop.stackmend("report", "last", "-f", "json").data
+    (swept,) = [lane for lane in report["lanes"] if lane["stage"] == "sweep"]
+    assert swept["steps"][0]["evidence"]["leftovers"] == []

@@ -2,31 +2,12 @@
 
 import pytest
 from desk import Desk, quick
-from effects import effects, happened, unplanned
-
-DAMAGE = (
-    ("volume-available-detached", "volumes", "db-data"),
-    ("volume-attachments-deleted", "volumes", "db-1-root"),
-    ("volume-error", "volumes", "files-1-vol1"),
-    ("volume-attachments-deleted", "volumes", "files-1-root"),
-    ("volume-attachments-deleted", "volumes", "cluster-disk"),
-    ("bdm-deleted", "volumes", "web-1-vol1"),
-    ("volume-attachments-deleted", "volumes", "old-1-vol1"),
-    ("server-stuck-powering-off", "servers", "app-2"),
-    ("server-error", "servers", "app-1"),
-    ("port-down", "ports", "node-a"),
-)
-
-
-def damage(desk: Desk) -> None:
-    """All at once, over the whole shop."""
-    for kind, what, name in DAMAGE:
-        desk.cloud.damage(kind, getattr(desk, what)[name])
+from effects import break_shop, effects, happened, unplanned
 
 
 @pytest.mark.parametrize("with_sql", [True, False], ids=["with SQL", "API only"])
 def test_what_runs_is_what_the_plan_printed(shop: Desk, with_sql: bool) -> None:
-    damage(shop)
+    break_shop(shop)
     sql = shop.sql if with_sql else []
     plan, path = shop.plan(*sql, "-o", shop.path("plan.json")), shop.path("plan.json")
     assert shop.stackmend("run", "--plan", path, "--yes", *sql).code == 0
@@ -36,7 +17,7 @@ def test_what_runs_is_what_the_plan_printed(shop: Desk, with_sql: bool) -> None:
 
 
 def test_every_effect_is_printed_for_people_too(shop: Desk) -> None:
-    damage(shop)
+    break_shop(shop)
     plan = shop.plan(*shop.sql)
     text = shop.stackmend("plan", "power-loss", *quick(), *shop.sql).out
     for lane in effects(plan):
@@ -45,7 +26,7 @@ def test_every_effect_is_printed_for_people_too(shop: Desk) -> None:
 
 
 def test_the_plan_changes_nothing(shop: Desk) -> None:
-    damage(shop)
+    break_shop(shop)
     before, guests = shop.rows(), shop.cloud.state()["guests"]
     shop.cloud.clear_journal()
     shop.plan(*shop.sql)
