@@ -18,7 +18,7 @@ _CHANGING = (
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
     (re.compile(r"\bby [\w.-]+$", re.MULTILINE), "by SOMEBODY"),
     # Where a kill finds a run is another step each time.
-    (re.compile(r"^lanes: .*(interrupted|pending).*\n(.*\n)*(?=next:)", re.MULTILINE), "WHERE IT WAS KILLED\n"),
+    (re.compile(r"^lanes: .*(interrupted|pending).*\n(.*\n)*?(?=next:)", re.MULTILINE), "WHERE IT WAS KILLED\n"),
 )
 _MARK = "__typed__"
 
@@ -47,9 +47,19 @@ def commands(body: str) -> Iterator[tuple[str, str]]:
         yield "\n".join(typed), "".join(f"{line}\n" for line in rest)
 
 
-def same(said: str, came: str) -> bool:
-    """Whether a page says what came: ids and times aside, ``...`` standing for anything."""
-    return doctest.OutputChecker().check_output(_settled(said), _settled(came), doctest.ELLIPSIS)
+def difference(said: str, came: str) -> str | None:
+    """What a page says and did not come, ids and times aside; ``...`` stands for anything. None when all came."""
+    first, *between = _settled(said).split("...")
+    rest = _settled(came)
+    if not rest.startswith(first) or not rest.endswith(between[-1] if between else first):
+        return f"said:\n{said}\ncame:\n{came}"
+    rest = rest[len(first) :]
+    for piece in between:
+        place = rest.find(piece)
+        if place < 0:
+            return f"said:\n{piece}\nnot among what came after the piece before it:\n{rest}"
+        rest = rest[place + len(piece) :]
+    return None if between or not rest else f"said:\n{said}\ncame:\n{came}"
 
 
 def _settled(text: str) -> str:
@@ -85,9 +95,9 @@ class Typist:
     def console(self, block: Block) -> list[str]:
         """Type a console block; what differs, as text."""
         return [
-            f"$ {command}\nsaid:\n{said}\ncame:\n{came}"
+            f"$ {command}\n{wrong}"
             for command, said in commands(block.body)
-            if not same(said, came := self.type(command))
+            if (wrong := difference(said, self.type(command)))
         ]
 
     def python(self, block: Block) -> list[str]:
