@@ -1,6 +1,7 @@
 """In which order servers come back: what each one says it comes after, and what they share."""
 
 import itertools
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,24 +17,31 @@ Server = Mapping[str, Any]
 
 
 def dependencies(
-    servers: Sequence[Server], groups: Mapping[str, Sequence[str]]
+    servers: Sequence[Server], groups: Iterable[Mapping[str, Any]]
 ) -> tuple[dict[str, list[str]], list[str]]:
     """For each server the ids it comes after, and notes on names that mean nothing here.
 
     Metadata ``stackmend:after`` holds names or ids of servers, or ``group:NAME`` of a server group, parted
-    by commas. Raises BadInput naming the servers of a circle.
+    by commas. A name means what the server's own project calls so. Raises BadInput naming the servers of a circle.
     """
-    ids = {name: server["id"] for server in servers for name in (server["name"], server["id"])}
+    named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for server in servers:
+        named[server["project"], server["name"]].append(server["id"])
+    for group in groups:
+        named[group["project"], f"group:{group['name']}"] += group["members"]
     graph = nx.DiGraph()
     graph.add_nodes_from(server["id"] for server in servers)
     notes = []
     for server in servers:
         for name in _names(server["metadata"].get(AFTER)):
-            members = groups.get(name.removeprefix("group:"), []) if name.startswith("group:") else [ids.get(name, "")]
-            known = [member for member in members if member in graph and member != server["id"]]
+            meant = named.get((server["project"], name), [name])
+            known = [member for member in meant if member in graph and member != server["id"]]
             graph.add_edges_from((member, server["id"]) for member in known)
             if not known:
-                notes.append(f"{server['name']} comes after {name}, which this plan does not recover: not waited for")
+                notes.append(
+                    f"{server['name']} comes after {name}, which is nothing of its project that this plan recovers: "
+                    "not waited for"
+                )
     _refuse_circles(graph, {server["id"]: server["name"] for server in servers})
     return {node: sorted(graph.predecessors(node)) for node in graph}, notes
 

@@ -7,6 +7,7 @@ the boot index, attachments that were deleted.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -80,7 +81,10 @@ def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
         "source": "api and sql" if databases else "api",
         "databases": sorted(databases),
         "legacy": _is_legacy(databases),
-        "groups": {row["name"]: row["members"] for row in reads.server_groups(cloud)},
+        "groups": [
+            {"name": row["name"], "project": row.get("project_id"), "members": row["members"]}
+            for row in reads.server_groups(cloud)
+        ],
         "servers": servers,
     }
 
@@ -242,13 +246,13 @@ def _block_devices(cloud: Cloud, servers: list[Row], rows: _Rows) -> dict[str, l
 
 def _resolved(cloud: Cloud, scope: Scope, found: list[Row]) -> Scope:
     """The scope with project names turned into ids. Raises BadInput for what does not exist."""
-    names = {name for row in found for name in (row["id"], row["name"])}
+    named = Counter(name for row in found for name in (row["id"], row["name"]))
     hosts = {row.get("OS-EXT-SRV-ATTR:host") for row in found}
     for server in [*scope.servers, *scope.exclude]:
-        if server not in names:
-            raise BadInput(
-                f"there is no server {server} in this cloud: `openstack server list --all-projects` shows them"
-            )
+        if named[server] != 1:
+            many = f"there are {named[server]} servers named {server}, give the id of one:"
+            none = f"there is no server {server} in this cloud:"
+            raise BadInput(f"{many if named[server] else none} `openstack server list --all-projects` shows them")
     for host in scope.hosts:
         if host not in hosts and host not in {
             row["host"] for row in reads.compute_services(cloud, binary="nova-compute")

@@ -81,6 +81,44 @@ def test_a_circle_of_dependencies_is_named_and_nothing_is_done(make_desk: MakeDe
     assert desk.run("--exclude", "b").code == 0
 
 
+class TestNames:
+    """Projects name their servers as they like: two may have one name."""
+
+    @pytest.fixture
+    def namesakes(self, make_desk: MakeDesk) -> Desk:
+        """Two servers called db in two projects; each project's app comes after its own."""
+        after = {"metadata": {"stackmend:after": "db"}}
+        servers = [{"name": f"{name}-{project}", "project": project} for name in ("db", "app") for project in "ab"]
+        desk = make_desk(hosts=1, servers=[{**one, **after} if "app" in str(one["name"]) else one for one in servers])
+        desk.execute("nova", "UPDATE instances SET display_name = substr(display_name, 1, length(display_name) - 2)")
+        desk.cloud.clear_journal()
+        return desk
+
+    def test_a_name_that_two_servers_have_is_refused(self, namesakes: Desk) -> None:
+        for option in ("--server", "--exclude"):
+            ended = namesakes.run(option, "db")
+            assert ended.code == 2
+            assert "2 servers named db, give the id" in ended.err
+        assert namesakes.touched() == []
+        assert namesakes.run("--server", namesakes.servers["db-a"]).code == 0
+        assert namesakes.rebooted() == ["db-a"]
+
+    def test_a_server_waits_for_its_own_projects_namesake(self, namesakes: Desk) -> None:
+        lanes = {lane["key"].removeprefix("server:"): lane["after"] for lane in namesakes.plan()["lanes"]}
+        for project in "ab":
+            assert lanes[namesakes.servers[f"app-{project}"]] == [f"server:{namesakes.servers[f'db-{project}']}"]
+
+    def test_another_projects_server_is_not_waited_for(self, shop: Desk) -> None:
+        plan = shop.plan("--project", "research")
+        assert plan["notes"] == []
+        insert = "INSERT INTO instance_metadata (key, value, instance_uuid, deleted)"
+        shop.execute("nova", f"{insert} VALUES ('stackmend:after', 'db-1', ?, 0)", shop.servers["node-a"])
+        plan = shop.plan()
+        (lane,) = [lane for lane in plan["lanes"] if lane["title"] == "node-a"]
+        assert lane["after"] == []
+        assert any("node-a comes after db-1" in note for note in plan["notes"])
+
+
 def test_nothing_to_do_makes_no_run(pair: Desk) -> None:
     ended = pair.run("--server", "idle")
     assert (ended.code, ended.data["lanes"]) == (0, [])
