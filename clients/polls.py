@@ -7,7 +7,7 @@ nobody waits, nothing is asked of the cloud.
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -26,9 +26,10 @@ _HEED = 1.0
 
 
 class _Waiter:
-    def __init__(self, key: str, until: Callable[[Row | None], Any]) -> None:
+    def __init__(self, key: str, until: Callable[[Row | None], Any], afresh: bool) -> None:
         self.key = key
         self.until = until
+        self.afresh = afresh
         self.settled = threading.Event()
         self.found: Any = None
         self.row: Row | None = None
@@ -38,10 +39,11 @@ class _Waiter:
 class Poll:
     """One list of the cloud, fetched every ``interval`` seconds while somebody waits for a row of it.
 
-    ``fetch`` returns the rows by id. ``name`` says in messages what the rows are.
+    ``fetch`` returns the rows by id, given the ids that must be read themselves. ``name`` says in messages what
+    the rows are.
     """
 
-    def __init__(self, name: str, fetch: Callable[[], Mapping[str, Row]], interval: float) -> None:
+    def __init__(self, name: str, fetch: Callable[[Collection[str]], Mapping[str, Row]], interval: float) -> None:
         self._name = name
         self._fetch = fetch
         self._interval = interval
@@ -49,13 +51,21 @@ class Poll:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def wait(self, key: str, until: Callable[[Row | None], T | None], seconds: float, check: Callable[[], None]) -> T:
+    def wait(
+        self,
+        key: str,
+        until: Callable[[Row | None], T | None],
+        seconds: float,
+        check: Callable[[], None],
+        afresh: bool = False,
+    ) -> T:
         """Wait until ``until(row)`` is something else than None, and return it.
 
         ``until`` gets None while the list has no such row; what it raises is raised here. ``check`` is called
-        about once a second and may raise, to end the wait. Raises NeedsHands after ``seconds``.
+        about once a second and may raise, to end the wait. ``afresh``: for what can change without the row's
+        time of change moving; the row is then read by itself. Raises NeedsHands after ``seconds``.
         """
-        waiter = _Waiter(key, until)
+        waiter = _Waiter(key, until, afresh)
         self._register(waiter)
         deadline = time.monotonic() + seconds
         try:
@@ -71,9 +81,9 @@ class Poll:
             raise waiter.error
         return waiter.found  # type: ignore[no-any-return]
 
-    def look(self, key: str, check: Callable[[], None] = lambda: None, seconds: float = 120.0) -> Row | None:
+    def look(self, key: str, afresh: bool = False, seconds: float = 120.0) -> Row | None:
         """The row as it is now, None when there is none; lanes that look at the same time share one call."""
-        return self.wait(key, lambda row: (row,), seconds, check)[0]
+        return self.wait(key, lambda row: (row,), seconds, lambda: None, afresh)[0]
 
     def _register(self, waiter: _Waiter) -> None:
         with self._changed:
@@ -103,7 +113,7 @@ class Poll:
 
     def _serve_once(self, waiters: list[_Waiter]) -> None:
         try:
-            rows = self._fetch()
+            rows = self._fetch({waiter.key for waiter in waiters if waiter.afresh})
         except Unreachable as error:
             # Waited for, as any state that is not there yet: each waiter has its deadline.
             for waiter in waiters:
@@ -138,15 +148,24 @@ class Poll:
 
 
 class _Changes:
-    """A list that is read whole once, and then only what changed since."""
+    """A list that is read whole once, and then only what changed since; and single rows, where that is not enough.
 
-    def __init__(self, read: Callable[[datetime | None], Any], changed_at: Callable[[Row], str | None]) -> None:
+    Nova's "changed" is the server's own row: a volume that comes or goes does not move it.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[datetime | None], Any],
+        read_one: Callable[[str], Row | None],
+        changed_at: Callable[[Row], str | None],
+    ) -> None:
         self._read = read
+        self._read_one = read_one
         self._changed_at = changed_at
         self._rows: dict[str, Row] = {}
         self._newest: datetime | None = None
 
-    def __call__(self) -> Mapping[str, Row]:
+    def __call__(self, afresh: Collection[str]) -> Mapping[str, Row]:
         # The newest time the rows themselves tell, not our clock's, and not the answer's Date: there may be none.
         since = self._newest - _OVERLAP if self._newest else None
         for row in self._read(since):
@@ -154,6 +173,12 @@ class _Changes:
             moment = reads.openstack_time(self._changed_at(row))
             if moment and (self._newest is None or moment > self._newest):
                 self._newest = moment
+        for key in afresh:
+            found = self._read_one(key)
+            if found is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = found
         return self._rows
 
 
@@ -167,15 +192,25 @@ class Polls:
 
         self.servers = Poll(
             "server",
-            _Changes(lambda since: reads.servers(cloud, changes_since=since), lambda row: row.get("updated")),
+            _Changes(
+                lambda since: reads.servers(cloud, changes_since=since),
+                functools.partial(reads.server, cloud),
+                lambda row: row.get("updated"),
+            ),
             interval,
         )
         self.volumes = Poll(
-            "volume", _Changes(volumes, lambda row: row.get("updated_at") or row.get("created_at")), interval
+            "volume",
+            _Changes(
+                volumes,
+                functools.partial(reads.volume, cloud),
+                lambda row: row.get("updated_at") or row.get("created_at"),
+            ),
+            interval,
         )
-        self.ports = Poll("port", lambda: {row["id"]: row for row in reads.ports(cloud)}, interval)
+        self.ports = Poll("port", lambda _: {row["id"]: row for row in reads.ports(cloud)}, interval)
         self.computes = Poll(
             "compute host",
-            lambda: {row["host"]: row for row in reads.compute_services(cloud, binary="nova-compute")},
+            lambda _: {row["host"]: row for row in reads.compute_services(cloud, binary="nova-compute")},
             interval,
         )

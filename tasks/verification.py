@@ -130,6 +130,7 @@ class Leftovers(Step):
         for server, volumes in self.servers.items():
             row = rows.get(server)
             listed = {item["id"] for item in (row or {}).get("os-extended-volumes:volumes_attached") or []}
+            found += [f"nova lists no volume {volume} on server {server}" for volume in set(volumes) - listed]
             found += [
                 f"nova lists volume {volume} on server {server}; the capture does not"
                 for volume in listed - set(volumes)

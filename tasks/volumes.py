@@ -156,7 +156,9 @@ class Reattach(ApiStep):
 
     def observe(self, record: Record, polls: Polls) -> Seen:
         """Both services must show it; one alone is either under way or a matter for a person."""
-        volume, server = polls.volumes.look(self.volume), polls.servers.look(self.server)
+        # Once it was sent, only the rows themselves tell: an attachment need not move their time of change.
+        volume = polls.volumes.look(self.volume, afresh=record.acted)
+        server = polls.servers.look(self.server, afresh=record.acted)
         if volume is None or server is None:
             raise NeedsHands(f"volume {self.volume} or server {self.server} no longer exists: skip this step")
         at_cinder, at_nova = self._attachment(volume), self._listed(server)
@@ -180,12 +182,12 @@ class Reattach(ApiStep):
 
     def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
         """Cinder says in-use by this server; nova lists it."""
-        volume = polls.volumes.wait(self.volume, self._in_use, self.seconds, journal.check)
+        volume = polls.volumes.wait(self.volume, self._in_use, self.seconds, journal.check, afresh=True)
 
         def listed(row: Row | None) -> bool | None:
             return True if row and self._listed(row) else None
 
-        polls.servers.wait(self.server, listed, self.seconds, journal.check)
+        polls.servers.wait(self.server, listed, self.seconds, journal.check, afresh=True)
         return self._evidence(self._attachment(volume) or {}, volume)
 
     def _in_use(self, row: Row | None) -> Row | None:
