@@ -208,6 +208,16 @@ def verdicts(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 MakeDesk = Callable[..., Desk]
 
 
+def assert_refused(desk: Desk, ended: Ended, code: int, *fragments: str) -> None:
+    """The exit code, one sentence on stderr with these words, nothing on stdout, nothing in the cloud."""
+    sentences = [line for line in ended.err.splitlines() if line.strip()]
+    assert (ended.code, ended.out, len(sentences)) == (code, "", 1), ended
+    assert sentences[0].startswith("stackmend: ")
+    assert "Traceback" not in ended.err
+    assert [fragment for fragment in fragments if fragment not in ended.err] == [], ended.err
+    assert (desk.touched(), desk.calls()) == ([], [])
+
+
 def until(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
     """Wait for a condition and return what it gave; fails with ``what`` after the deadline."""
     deadline = time.monotonic() + seconds
