@@ -1,0 +1,1 @@
+"""Measurements of stackmend, run from a checkout: ``python -m bench.engine``."""
