@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from taskflow import exceptions as taskflow_errors
 from taskflow import states
 from taskflow.engines import helpers
 from taskflow.patterns import linear_flow
@@ -105,11 +104,8 @@ class LaneRunner:
     @staticmethod
     def _detail(work: Work, lane: Lane, backend: LaneBackend) -> models.FlowDetail:
         identity = lane_uuid(work.run_id, lane.key)
-        connection = backend.get_connection()
-        try:
-            return connection.get_logbook(identity).find(identity)
-        except taskflow_errors.NotFound:
-            return _created(work, lane, identity, backend)
+        stored = backend.get_connection().flow_details(identity)
+        return _created(work, lane, identity, backend) if stored is None else stored
 
 
 def _created(work: Work, lane: Lane, identity: str, backend: LaneBackend) -> models.FlowDetail:

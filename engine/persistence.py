@@ -16,6 +16,7 @@ from taskflow.persistence import models
 from taskflow.persistence.backends import impl_sqlalchemy
 
 from stackmend.engine import tables
+from stackmend.engine.database import reading
 from stackmend.engine.writer import Writer
 
 _ENDED = frozenset([states.SUCCESS, states.FAILURE, states.REVERTED])
@@ -35,6 +36,8 @@ _UPDATE_FLOW = (
     .where(tables.FLOWS.c.uuid == sa.bindparam("flow"))
     .values(state=sa.bindparam("state"), meta=sa.bindparam("meta"))
 )
+_SELECT_FLOW = sa.select(tables.FLOWS).where(tables.FLOWS.c.uuid == sa.bindparam("flow"))
+_SELECT_ATOMS = sa.select(tables.ATOMS).where(tables.ATOMS.c.parent_uuid == sa.bindparam("flow"))
 _INSERT_BOOK = sa.insert(tables.LOGBOOKS)
 _INSERT_FLOWS = sa.insert(tables.FLOWS)
 _INSERT_ATOMS = sa.insert(tables.ATOMS)
@@ -98,11 +101,17 @@ class LaneConnection(impl_sqlalchemy.Connection):
         self._known.update(atom["uuid"] for atom in atoms)
         return book
 
-    def get_logbook(self, book_uuid: str, lazy: bool = False) -> models.LogBook:
-        """Return a stored lane's logbook. Raises TaskFlow's NotFound when the lane was never admitted."""
-        book = super().get_logbook(book_uuid, lazy=lazy)
-        self._known.update(atom.uuid for flow in book for atom in flow)
-        return book
+    def flow_details(self, uuid: str) -> models.FlowDetail | None:
+        """A stored lane's flow with its atoms; None when the lane was never admitted. Raises StoreError."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_SELECT_FLOW, {"flow": uuid}).first()
+            if row is None:
+                return None
+            detail = self._converter.convert_flow_detail(row._mapping)
+            for atom in connection.execute(_SELECT_ATOMS, {"flow": uuid}):
+                detail.add(self._converter.convert_atom_detail(atom._mapping))
+                self._known.add(atom.uuid)
+        return detail
 
 
 def atom_row(atom: models.AtomDetail, flow_uuid: str) -> dict[str, Any]:
