@@ -1,7 +1,7 @@
 """Database on a real MySQL or MariaDB: locks, rights, and connections that break at the worst moment.
 
-Runs where STACKMEND_TEST_MYSQL names a server and a user who may create databases, as
-mysql+pymysql://user:password@host:port.
+Left out unless asked for by `pytest -m mysql`; STACKMEND_TEST_MYSQL then names a server and a user who may create
+databases, as mysql+pymysql://user:password@host:port.
 """
 
 import os
@@ -22,7 +22,7 @@ from stackmend.errors import AnswerLost, ChangedSince, Unauthorized, Unreachable
 
 SERVER = os.environ.get("STACKMEND_TEST_MYSQL", "")
 NAME = f"stackmend_test_{os.getpid()}"
-pytestmark = pytest.mark.skipif(not SERVER, reason="STACKMEND_TEST_MYSQL names no server")
+pytestmark = pytest.mark.mysql
 
 
 def change(status: str = "available", volume: str = "v1", **expect: Any) -> RowChange:
