@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from types import ModuleType
@@ -169,7 +170,9 @@ def test_the_procedure_of_the_page_on_writing_one_works(typist: Typist, tmp_path
     (info / "entry_points.txt").write_text(f"[{group}]\n{point}\n", encoding="utf-8")
     assert _type(typist, Block("pycon", _CLOUD)) == []
     assert _type(typist, Block("console", _START)) == []
-    checked = subprocess.run(["ruff", "check", "--select", "F", "startup.py"], cwd=tmp_path, check=False)
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "startup.py"], cwd=tmp_path, check=False
+    )
     assert checked.returncode == 0
 
 
