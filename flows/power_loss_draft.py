@@ -63,7 +63,7 @@ def _server_lane(
         "sql": "nova" in captured["databases"],
         "ssh": _ssh(server, given) if judgement.reboot else None,
         "wait": {"boot": given["boot_timeout"], "attach": given["attach_timeout"]},
-        "wanted": _wanted(server, disks),
+        "wanted": _wanted(server, disks, judgement.reboot),
     }
     return Lane(
         key=f"server:{server['id']}",
@@ -81,10 +81,10 @@ def _server_lane(
     )
 
 
-def _wanted(server: dict[str, Any], disks: list[dict[str, Any]]) -> dict[str, Any]:
+def _wanted(server: dict[str, Any], disks: list[dict[str, Any]], runs: bool) -> dict[str, Any]:
     """What verification will ask for: the server as captured, less what was left to others."""
     expected = {disk["volume_id"]: "in-use" for disk in disks if disk["action"] != repairs.LEAVE}
-    state = "stopped" if server["vm_state"] == "stopped" else "active"
+    state = "active" if runs else "stopped"
     return {
         "vm_state": state,
         "volumes": expected,

@@ -62,10 +62,11 @@ def judge(then: Mapping[str, Any], now: Mapping[str, Any] | None, legacy: bool, 
     """The verdict for a server that was ``then`` and is ``now`` (None: it no longer exists)."""
     if now is None:
         return Judgement("nothing-to-do", "it was deleted after the capture")
-    if then["vm_state"] == "stopped":
+    ran, why = _ran(then, now)
+    if not ran:
         repairs = [_repair(disk, now, reboots=False, legacy=legacy) for disk in then["disks"]]
-        return _with_disks("it was stopped and stays stopped", repairs, reboot=False)
-    if then["vm_state"] not in ("active", "paused", "error"):
+        return _with_disks(why, repairs, reboot=False)
+    if then["vm_state"] not in ("active", "stopped", "paused", "error"):
         return Judgement("nothing-to-do", f"it was {then['vm_state']}, which a reboot would not restore: left as it is")
     if now["vm_state"] not in ("active", "stopped", "paused", "error"):
         return Judgement("impossible", f"it is {now['vm_state']} now: nova reboots no such server")
@@ -73,7 +74,18 @@ def judge(then: Mapping[str, Any], now: Mapping[str, Any] | None, legacy: bool, 
         return Judgement("impossible", f"nova is {now['task_state']} it: wait for that to end, then plan again")
     repairs = [_repair(disk, now, reboots=True, legacy=legacy) for disk in then["disks"]]
     stuck = now["task_state"] not in _REBOOTABLE_TASKS
-    return _with_disks("it was running: one hard reboot", repairs, reboot=True, clear_task=stuck)
+    return _with_disks(why, repairs, reboot=True, clear_task=stuck)
+
+
+def _ran(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether the server ran when the power failed, and how that is known."""
+    if now["vm_state"] == "stopped" and now["stopped_by"] == "nova":
+        return True, "nova stopped it when it found no guest, no user did: it was running: one hard reboot"
+    if now["vm_state"] == "stopped" and (then["vm_state"] == "stopped" or now["stopped_by"] == "user"):
+        since = "" if then["vm_state"] == "stopped" else "; a user stopped it after the capture"
+        return False, f"it was stopped and stays stopped{since}"
+    since = " (started after the capture)" if then["vm_state"] == "stopped" else ""
+    return True, f"it was running{since}: one hard reboot"
 
 
 def _with_disks(why: str, repairs: list[Repair], reboot: bool, clear_task: bool = False) -> Judgement:

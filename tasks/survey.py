@@ -25,6 +25,8 @@ FORMAT = 1
 # Of a server's metadata only what is meant for us is kept: users put passwords there.
 OURS = "stackmend:"
 _READERS = 16
+# Instance actions after which a server runs, or does not.
+_POWER = frozenset(["create", "start", "stop", "reboot", "rebuild", "evacuate", "unshelve", "resume"])
 _BDM_COLUMNS = ["id", "instance_uuid", "volume_id", "device_name", "boot_index", "delete_on_termination"]
 _BDM_MODERN = ["attachment_id", "uuid", "tag"]
 _LEGACY_COLUMNS = ["mountpoint", "status", "attach_status", "instance_uuid", "instance_id"]
@@ -73,7 +75,14 @@ def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
     ports = _by(reads.ports(cloud), "device_id")
     rows = _Rows(databases, chosen, volumes)
     listed = _block_devices(cloud, chosen, rows)
-    servers = [_server(row, listed[row["id"]], ports.get(row["id"], []), volumes, modes, rows) for row in chosen]
+    stopped_by = _stopped_by(cloud, chosen)
+    servers = [
+        {
+            **_server(row, listed[row["id"]], ports.get(row["id"], []), volumes, modes, rows),
+            "stopped_by": stopped_by.get(row["id"]),
+        }
+        for row in chosen
+    ]
     return {
         "format": FORMAT,
         "taken_at": clock.now(),
@@ -241,6 +250,24 @@ def _block_devices(cloud: Cloud, servers: list[Row], rows: _Rows) -> dict[str, l
         )
     return {
         row["id"]: [{**item, "volume_id": item["volumeId"]} for item in found.get(row["id"], [])] for row in servers
+    }
+
+
+def _stopped_by(cloud: Cloud, servers: list[Row]) -> dict[str, str]:
+    """Of the stopped servers: who stopped each one, ``user`` or ``nova``, where its actions tell.
+
+    A compute that comes back and finds a guest shut down stops the server by itself, without a user: it ran.
+    """
+    stopped = [row["id"] for row in servers if row.get("OS-EXT-STS:vm_state") == "stopped"]
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = zip(stopped, pool.map(lambda server: reads.server_actions(cloud, server), stopped), strict=True)
+        newest = {
+            server: next((item for item in actions if item["action"] in _POWER), None) for server, actions in found
+        }
+    return {
+        server: "user" if action["user_id"] else "nova"
+        for server, action in newest.items()
+        if action is not None and action["action"] == "stop"
     }
 
 
