@@ -14,6 +14,7 @@ from stackmend.engine.step import Step
 from stackmend.flows import repairs
 from stackmend.flows.power_loss_draft import draft
 from stackmend.tasks import guests, readiness, servers, survey, verification, volumes
+from stackmend.tasks.scope import Scope
 
 PARAMETERS = (
     Parameter("server", "only this server (name or id); the guides' test mode", many=True),
@@ -36,7 +37,7 @@ STAGES = (
 
 def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
     """Every server in scope with its disks and ports."""
-    scope = survey.Scope(given["server"], given["host"], given["project"], given["exclude"])
+    scope = Scope(given["server"], given["host"], given["project"], given["exclude"])
     return survey.capture(doors["cloud"], doors["databases"], scope)
 
 

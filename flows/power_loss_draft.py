@@ -10,7 +10,7 @@ from stackmend.engine.plan import Lane, Verdict
 from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
 from stackmend.flows import order, repairs
-from stackmend.tasks import survey
+from stackmend.tasks.scope import Scope
 
 SSH_REBOOT = "stackmend:ssh-reboot"
 SECONDS_PER_SERVER = 30.0
@@ -38,7 +38,7 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
 def _then(captured: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The servers as an earlier capture has them, where there is one; those that came later as they are now."""
     now = {server["id"]: server for server in captured["servers"]}
-    scope = survey.Scope(**captured["scope"])
+    scope = Scope(**captured["scope"])
     earlier = {
         server["id"]: server for server in captured.get("then", ()) if server["id"] in now or scope.covered(server)
     }

@@ -7,10 +7,9 @@ the boot index, attachments that were deleted.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from stackmend.clients import reads
@@ -18,6 +17,7 @@ from stackmend.clients.cloud import Cloud
 from stackmend.engine import clock
 from stackmend.errors import BadInput
 from stackmend.tasks.effects import Databases
+from stackmend.tasks.scope import Scope, resolved
 from stackmend.tasks.servers import state_of
 
 Row = dict[str, Any]
@@ -32,38 +32,13 @@ _BDM_MODERN = ["attachment_id", "uuid", "tag"]
 _LEGACY_COLUMNS = ["mountpoint", "status", "attach_status", "instance_uuid", "instance_id"]
 
 
-@dataclass(frozen=True)
-class Scope:
-    """Which servers: all, or those named (id or name), on hosts, of projects; less those excluded."""
-
-    servers: list[str]
-    hosts: list[str]
-    projects: list[str]
-    exclude: list[str]
-
-    def covers(self, row: Row) -> bool:
-        """Whether the server, as nova lists it, is to be captured."""
-        return self.covered({"host": row.get("OS-EXT-SRV-ATTR:host"), "project": row["tenant_id"], **row})
-
-    def covered(self, server: Row) -> bool:
-        """Whether a captured server is in scope."""
-        names = {server["id"], server["name"]}
-        if names & set(self.exclude):
-            return False
-        if self.servers and not names & set(self.servers):
-            return False
-        if self.hosts and server["host"] not in self.hosts:
-            return False
-        return not self.projects or server["project"] in self.projects
-
-
 def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
     """Record every server in scope with its disks, ports and states.
 
     Raises BadInput for a server, host or project that does not exist, and for an empty capture.
     """
     found = list(reads.servers(cloud))
-    scope = _resolved(cloud, scope, found)
+    scope = resolved(cloud, scope, found)
     chosen = [row for row in found if scope.covers(row)]
     if not chosen:
         raise BadInput(
@@ -269,31 +244,6 @@ def _stopped_by(cloud: Cloud, servers: list[Row]) -> dict[str, str]:
         for server, action in newest.items()
         if action is not None and action["action"] == "stop"
     }
-
-
-def _resolved(cloud: Cloud, scope: Scope, found: list[Row]) -> Scope:
-    """The scope with project names turned into ids. Raises BadInput for what does not exist."""
-    named = Counter(name for row in found for name in (row["id"], row["name"]))
-    hosts = {row.get("OS-EXT-SRV-ATTR:host") for row in found}
-    for server in [*scope.servers, *scope.exclude]:
-        if named[server] != 1:
-            many = f"there are {named[server]} servers named {server}, give the id of one:"
-            none = f"there is no server {server} in this cloud:"
-            raise BadInput(f"{many if named[server] else none} `openstack server list --all-projects` shows them")
-    for host in scope.hosts:
-        if host not in hosts and host not in {
-            row["host"] for row in reads.compute_services(cloud, binary="nova-compute")
-        }:
-            raise BadInput(
-                f"there is no compute host {host} in this cloud: `openstack compute service list` shows them"
-            )
-    if not scope.projects:
-        return scope
-    known = {name: row["id"] for row in reads.projects(cloud) for name in (row["id"], row["name"])}
-    for project in scope.projects:
-        if project not in known:
-            raise BadInput(f"there is no project {project} in this cloud: `openstack project list` shows them")
-    return Scope(scope.servers, scope.hosts, [known[project] for project in scope.projects], scope.exclude)
 
 
 def _is_legacy(databases: Databases) -> bool:

@@ -1,7 +1,9 @@
 """Commands that start a run, or go on with one."""
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 
 from stackmend.commands import text
 from stackmend.commands.base import EXIT_CODES, OnRun
@@ -10,13 +12,24 @@ from stackmend.commands.planning import plan_for
 from stackmend.engine import report, runs
 from stackmend.engine.ownership import whoami
 from stackmend.engine.plan import Plan, write_json
-from stackmend.engine.store import Store
+from stackmend.engine.runs import Session
+from stackmend.engine.store import Run, Store
 from stackmend.errors import BadInput, NotApproved
 from stackmend.settings import Settings, state_directory
 
 
 class Started(Working):
     """What all of them do at the end: say how the run stands, and exit accordingly."""
+
+    @contextlib.contextmanager
+    def at_work(self, parsed_args: argparse.Namespace, store: Store, run: Run) -> Iterator[Session]:
+        """Work on the run while the block lasts, stoppable; then say how it stands."""
+        settings = self.settings(parsed_args)
+        with self.doors(parsed_args, settings) as found:
+            session = self.session(store, run, settings, found)
+            with self.stoppable(session, run.id):
+                yield session
+            self.tell(parsed_args, store, run.id)
 
     def tell(self, parsed_args: argparse.Namespace, store: Store, run_id: str) -> None:
         """Print the run's status."""
@@ -93,15 +106,11 @@ class Resume(OnRun, Started):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Execute what is not done."""
-        settings = self.settings(parsed_args)
         with self.store(parsed_args) as store:
             run = store.run(store.find(parsed_args.run))
             runs.check_resumable(store, run, parsed_args.take_over)
-            with self.doors(parsed_args, settings) as found:
-                session = self.session(store, run, settings, found)
-                with self.stoppable(session, run.id):
-                    runs.execute(store, run.id, session, parsed_args.take_over)
-                self.tell(parsed_args, store, run.id)
+            with self.at_work(parsed_args, store, run) as session:
+                runs.execute(store, run.id, session, parsed_args.take_over)
 
 
 class Retry(OnRun, Started):
@@ -115,14 +124,10 @@ class Retry(OnRun, Started):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Reset the failed steps and execute."""
-        settings = self.settings(parsed_args)
         with self.store(parsed_args) as store:
             run = store.run(store.find(parsed_args.run))
-            with self.doors(parsed_args, settings) as found:
-                session = self.session(store, run, settings, found)
-                with self.stoppable(session, run.id):
-                    runs.retry(store, run.id, session, parsed_args.lane)
-                self.tell(parsed_args, store, run.id)
+            with self.at_work(parsed_args, store, run) as session:
+                runs.retry(store, run.id, session, parsed_args.lane)
 
 
 class Revert(OnRun, Started):
@@ -141,14 +146,10 @@ class Revert(OnRun, Started):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Revert the lanes."""
-        settings = self.settings(parsed_args)
         with self.store(parsed_args) as store:
             run = store.run(store.find(parsed_args.run))
-            with self.doors(parsed_args, settings) as found:
-                session = self.session(store, run, settings, found)
-                with self.stoppable(session, run.id):
-                    runs.revert(store, run.id, session, parsed_args.lane, parsed_args.where_possible)
-                self.tell(parsed_args, store, run.id)
+            with self.at_work(parsed_args, store, run) as session:
+                runs.revert(store, run.id, session, parsed_args.lane, parsed_args.where_possible)
 
 
 class Skip(OnRun):
