@@ -13,6 +13,7 @@ from taskflow.patterns import linear_flow
 
 from stackmend.engine import clock, procedures, status
 from stackmend.engine.coordinator import Coordinator, Limits
+from stackmend.engine.garbage import fewer_walks
 from stackmend.engine.journal import Journal, Stopped
 from stackmend.engine.lanes import LaneRunner, Work, chain
 from stackmend.engine.ownership import LEASE_SECONDS, Lease, held, whoami
@@ -55,6 +56,7 @@ class Session:
     settle: float = 10.0
 
 
+@fewer_walks()
 def execute(store: Store, run_id: str, session: Session, take_over: bool = False) -> str | None:
     """Execute all that is not done; returns the outcome, None when it was stopped before the end.
 
@@ -67,6 +69,7 @@ def execute(store: Store, run_id: str, session: Session, take_over: bool = False
     return _Working(store, run, session, take_over).go("revert" if reverting else "execute")
 
 
+@fewer_walks()
 def revert(
     store: Store, run_id: str, session: Session, lanes: list[str] | None = None, where_possible: bool = False
 ) -> str | None:
@@ -93,6 +96,7 @@ def revert(
     return _Working(store, run, session, take_over=False).go("revert", wanted)
 
 
+@fewer_walks()
 def retry(store: Store, run_id: str, session: Session, lanes: list[str] | None = None) -> str | None:
     """Execute the failed steps again (of the lanes named, or of all), then what follows them."""
     run = store.run(run_id)
