@@ -70,11 +70,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Stage:
-    """A barrier between groups of lanes; when a ``gate`` fails, no later stage begins."""
+    """A barrier between groups of lanes; when a ``gate`` fails, no later stage begins.
+
+    ``hold`` says what an operator does before the stage may begin: the run waits there to be approved again.
+    """
 
     name: str
     title: str
     gate: bool = False
+    hold: str = ""
 
 
 @dataclass(frozen=True)

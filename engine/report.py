@@ -17,6 +17,8 @@ def state_of(run: Run, lanes: list[LaneStatus]) -> str:
         return status.RUNNING
     if not run.approved:
         return status.WAITING_APPROVAL
+    if status.held_at(run.plan, lanes, run.approvals):
+        return status.WAITING_OPERATOR
     begun = run.started_at is not None and any(lane.state != status.PENDING for lane in lanes)
     return status.INTERRUPTED if begun or run.started_at else status.PENDING
 
@@ -27,6 +29,7 @@ def next_command(run_id: str, state: str, counts: Mapping[str, int]) -> str | No
         return f"stackmend report {run_id}"
     return {
         status.WAITING_APPROVAL: f"stackmend approve {run_id}",
+        status.WAITING_OPERATOR: f"stackmend approve {run_id}",
         status.PENDING: f"stackmend resume {run_id}",
         status.INTERRUPTED: f"stackmend resume {run_id}",
         status.RUNNING: f"stackmend watch {run_id}",
@@ -50,6 +53,7 @@ def status_of(store: Store, run_id: str) -> dict[str, Any]:
         "created_at": run.created_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
+        "waits_for": stage.hold if (stage := status.held_at(run.plan, lanes, run.approvals)) else None,
         "counts": status.counts(lanes),
         "completed_steps": [step.name for lane in lanes for step in lane.steps if step.state == status.DONE],
         "lanes": [_lane(lane) for lane in lanes],

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from stackmend.engine.journal import Journal, Stopped
 from stackmend.engine.lanes import LaneRunner, Work, chain
 from stackmend.engine.ownership import LEASE_SECONDS, Lease, held, whoami
 from stackmend.engine.persistence import LaneBackend
-from stackmend.engine.plan import Lane
+from stackmend.engine.plan import Lane, Stage
 from stackmend.engine.status import LaneStatus
 from stackmend.engine.store import Run, Store
 from stackmend.engine.writer import Writer
@@ -146,6 +147,8 @@ def check_resumable(store: Store, run: Run, take_over: bool) -> None:
         )
     if run.owner is not None and not take_over:
         raise held(run.id, run.owner)
+    if stage := status.held_at(run.plan, store.lanes(run), run.approvals):
+        raise NotApproved(f"run {run.id} waits for you: {stage.hold}; then `stackmend approve {run.id}`, and resume it")
     if run.outcome is not None and not any(lane.state in _UNDER_WAY for lane in store.lanes(run)):
         raise BadInput(
             f"run {run.id} has ended {run.outcome}, and nothing of it waits: `stackmend retry {run.id}` executes its "
@@ -210,9 +213,17 @@ class _Working:
             wanted = wanted | {key for key, state in states.items() if state in _UNDER_WAY}
         elif only is None:
             wanted = {key for key, state in states.items() if state == status.REVERTING}
-        stages = self._run.plan.stages[::-1] if what == "revert" else self._run.plan.stages
+        stages = self._run.plan.stages[::-1] if what == "revert" else self._open_stages()
         chosen = [lane for lane in self._run.plan.lanes if lane.key in wanted]
         Coordinator(stages, self._session.limits, self._session.stop).run(chosen, work)
+
+    def _open_stages(self) -> list[Stage]:
+        """The stages up to the first that is held and not yet approved."""
+        return list(
+            itertools.takewhile(
+                lambda stage: not stage.hold or stage.name in self._run.approvals, self._run.plan.stages
+            )
+        )
 
     def _end(self, owned: "_Owned") -> str | None:
         owned.writer.close()

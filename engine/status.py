@@ -1,19 +1,19 @@
 """What state a run is in, derived from its atoms: TaskFlow's flow states don't tell the truth after a crash."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from taskflow import states
 
 from stackmend.engine.journal import META_KEY
-from stackmend.engine.plan import Lane, Plan
+from stackmend.engine.plan import Lane, Plan, Stage
 
 PENDING, RUNNING, DONE, SKIPPED = "pending", "running", "done", "skipped"
 FAILED, INTERRUPTED = "failed", "interrupted"
 REVERTING, REVERTED, REVERT_FAILED = "reverting", "reverted", "revert-failed"
-WAITING_APPROVAL, ABANDONED = "awaiting-approval", "abandoned"
+WAITING_APPROVAL, WAITING_OPERATOR, ABANDONED = "awaiting-approval", "awaiting-operator", "abandoned"
 DONE_WITH_EXCEPTIONS, NEEDS_HANDS = "done-with-exceptions", "needs-hands"
 
 _STEP_STATES = {
@@ -115,6 +115,17 @@ def outcome(lanes: Sequence[LaneStatus], gates: frozenset[str]) -> str | None:
     if found & {FAILED, SKIPPED}:
         return DONE_WITH_EXCEPTIONS
     return DONE
+
+
+def held_at(plan: Plan, lanes: Sequence[LaneStatus], approved: Collection[str]) -> Stage | None:
+    """The stage that an operator must approve now: all before it has ended, and it is held."""
+    for stage in plan.stages:
+        found = [lane for lane in lanes if lane.stage == stage.name]
+        if found and stage.hold and stage.name not in approved:
+            return stage
+        if any(lane.state in (PENDING, RUNNING, INTERRUPTED, REVERTING) for lane in found):
+            return None
+    return None
 
 
 def counts(lanes: Iterable[LaneStatus]) -> dict[str, int]:

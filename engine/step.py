@@ -55,6 +55,18 @@ class NotStarted:
 Seen = Done | InFlight | NotStarted
 
 
+class Again(Exception):
+    """Raised by ``confirm``: the cloud itself says that the effect failed, and it is worth another attempt.
+
+    ``observe`` decides after ``seconds`` what is to be done; ``why`` is told when no attempt is left.
+    """
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+        self.why = why
+
+
 class Step(task.Task):
     """One effect on one target.
 
@@ -64,9 +76,9 @@ class Step(task.Task):
 
     slug: ClassVar[str] = ""
     title: ClassVar[str] = ""
-    undoable: ClassVar[bool] = True
     reads_only: ClassVar[bool] = False
-    most_attempts: ClassVar[int] = 3
+    undoable: bool = True
+    most_attempts: int = 3
 
     def __init__(self, target: str, why: str = "", when: str = "always") -> None:
         self.target = target
@@ -130,32 +142,42 @@ class Step(task.Task):
         return _MAPPINGS[key]
 
     def _bring_about(self, record: Record, journal: Journal, doors: dict[str, Any]) -> tuple[Evidence, Record]:
+        failed = ""
         while True:
             journal.check()
             seen = self._call(self.observe, doors, record=record, journal=journal)
             if isinstance(seen, Done):
                 return seen.evidence, record
-            if isinstance(seen, InFlight):
-                break
-            if journal.may_still_arrive(record):
-                journal.pause(_LOOK_AGAIN)
-                continue
-            if record.attempt >= self.most_attempts:
-                raise NeedsHands(
-                    f"{self.name}: sent {record.attempt} times, last as {record.request_id}, and nothing of it is "
-                    "to be seen in the cloud: look at the service's log for that request id, then retry or skip"
-                )
-            record = journal.intend(self.name, record, seen.before)
+            if isinstance(seen, NotStarted):
+                if journal.may_still_arrive(record):
+                    journal.pause(_LOOK_AGAIN)
+                    continue
+                record = self._send(record, seen, journal, doors, failed)
+                if record.answered is None:
+                    continue
             try:
-                answered = self._call(self.act, doors, record=record)
-            except AnswerLost:
-                continue
-            except (CloudError, ChangedSince, HostUnreachable):
-                journal.withdraw(self.name, record)
-                raise
-            record = journal.answered(self.name, record, answered)
-            break
-        return self._call(self.confirm, doors, record=record, journal=journal), record
+                return self._call(self.confirm, doors, record=record, journal=journal), record
+            except Again as again:
+                failed = again.why
+                journal.pause(again.seconds)
+
+    def _send(self, record: Record, seen: NotStarted, journal: Journal, doors: dict[str, Any], failed: str) -> Record:
+        """Intend and act, once; the record has no answer when the service's was lost."""
+        if record.attempt >= self.most_attempts:
+            nothing = "nothing of it is to be seen in the cloud: look at the service's log for that request id"
+            raise NeedsHands(
+                f"{self.name}: sent {record.attempt} times, last as {record.request_id}, and {failed or nothing}; "
+                "then retry or skip"
+            )
+        record = journal.intend(self.name, record, seen.before)
+        try:
+            answered = self._call(self.act, doors, record=record)
+        except AnswerLost:
+            return record
+        except (CloudError, ChangedSince, HostUnreachable):
+            journal.withdraw(self.name, record)
+            raise
+        return journal.answered(self.name, record, answered)
 
     def _call(self, method: Any, doors: dict[str, Any], **ours: Any) -> Any:
         wanted = _arguments(method.__func__)

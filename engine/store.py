@@ -17,6 +17,8 @@ from stackmend.engine.plan import Plan, from_json
 from stackmend.errors import BadInput, NotApproved, UnknownRun
 
 _NAMESPACE = uuid.UUID("0c5e52b1-3f0a-5b52-9f51-6f0b6a1f4c55")
+# What an approval is for: the plan, or else the stage of that name.
+PLAN = ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class Run:
     ended_at: str | None
     outcome: str | None
     owner: Owner | None
-    approved: bool
+    approvals: frozenset[str]
+
+    @property
+    def approved(self) -> bool:
+        """Whether its plan, as it is, was approved."""
+        return PLAN in self.approvals
 
     @property
     def gates(self) -> frozenset[str]:
@@ -88,7 +95,7 @@ class Store:
         """A run with its plan. Raises UnknownRun."""
         with reading(self.engine) as connection:
             row = connection.execute(sa.select(tables.RUNS).where(tables.RUNS.c.id == run_id)).first()
-            approved = connection.execute(_approval(run_id)).first()
+            approvals = connection.execute(_approvals(run_id)).all()
         if row is None:
             raise UnknownRun(f"there is no run {run_id} in {self.shown}: `stackmend list` shows them")
         plan = from_json(json.loads(row.plan), f"the stored plan of run {run_id}")
@@ -102,7 +109,7 @@ class Store:
             row.ended_at,
             row.outcome,
             living(row.owner, row.lease_until),
-            approved is not None and approved.digest == row.digest,
+            frozenset(approval.stage for approval in approvals if approval.digest == row.digest),
         )
 
     def runs(self) -> list[dict[str, Any]]:
@@ -111,21 +118,23 @@ class Store:
         wanted = [column for column in runs if column.name != "plan"]
         query = (
             sa.select(*wanted, approvals.approved_by)
-            .outerjoin(tables.APPROVALS, approvals.run_id == runs.id)
+            .outerjoin(tables.APPROVALS, sa.and_(approvals.run_id == runs.id, approvals.stage == PLAN))
             .order_by(runs.created_at.desc())
         )
         with reading(self.engine) as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
-    def approve(self, run_id: str, reason: str = "") -> None:
-        """Approve the run's plan, durably, under the operator's name."""
+    def approve(self, run_id: str, reason: str = "", stage: str = PLAN) -> None:
+        """Approve the run's plan, or a stage of it that is held, durably, under the operator's name."""
         with writing(self.engine) as connection:
             digest = connection.execute(sa.select(tables.RUNS.c.digest).where(tables.RUNS.c.id == run_id)).scalar_one()
-            if connection.execute(_approval(run_id)).first() is not None:
+            known = connection.execute(_approvals(run_id)).all()
+            if any((row.stage, row.digest) == (stage, digest) for row in known):
                 return
-            row = {"run_id": run_id, "digest": digest, "approved_by": whoami(), "approved_at": clock.now()}
-            connection.execute(sa.insert(tables.APPROVALS), [{**row, "reason": reason}])
-            _note(connection, run_id, "approved", reason)
+            row = {"run_id": run_id, "stage": stage, "digest": digest, "reason": reason}
+            row |= {"approved_by": whoami(), "approved_at": clock.now()}
+            connection.execute(sa.insert(tables.APPROVALS), [row])
+            _note(connection, run_id, f"approved stage {stage}" if stage else "approved", reason)
 
     def begin(self, run: Run, what: str) -> None:
         """Note that a process works on the run, and lock its targets. Raises NotApproved, Held."""
@@ -204,7 +213,7 @@ def _lane_rows(run_id: str, plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _approval(run_id: str) -> sa.Select[Any]:
+def _approvals(run_id: str) -> sa.Select[Any]:
     return sa.select(tables.APPROVALS).where(tables.APPROVALS.c.run_id == run_id)
 
 

@@ -62,6 +62,8 @@ APPROVALS = sa.Table(
     "stackmend_approvals",
     METADATA,
     sa.Column("run_id", sa.String(36), sa.ForeignKey("stackmend_runs.id"), primary_key=True),
+    # Empty: the plan itself; else the stage that was held until somebody approved it.
+    sa.Column("stage", sa.String(64), primary_key=True),
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("approved_by", sa.String(255), nullable=False),
     sa.Column("approved_at", sa.String(32), nullable=False),

@@ -49,7 +49,7 @@ class ClearTask(ApiStep):
     def __init__(self, server: str, vm_state: str, task_state: str, undoable: bool, why: str = "") -> None:
         super().__init__(server, why)
         self.was = {"vm_state": vm_state, "task_state": task_state}
-        self.undoable = undoable  # type: ignore[misc]
+        self.undoable = undoable
 
     def call(self) -> ApiCall:
         """os-resetState sets the vm_state it is given and clears the task state."""

@@ -9,11 +9,11 @@ from stackmend.commands import text
 from stackmend.commands.base import EXIT_CODES, OnRun
 from stackmend.commands.cloudy import Asking, Working
 from stackmend.commands.planning import plan_for
-from stackmend.engine import report, runs
+from stackmend.engine import report, runs, status
 from stackmend.engine.ownership import whoami
 from stackmend.engine.plan import Plan, write_json
 from stackmend.engine.runs import Session
-from stackmend.engine.store import Run, Store
+from stackmend.engine.store import PLAN, Run, Store
 from stackmend.errors import BadInput, NotApproved
 from stackmend.settings import Settings, state_directory
 
@@ -171,7 +171,7 @@ class Skip(OnRun):
 
 
 class Approve(OnRun):
-    """Approve a run's plan; `resume` then executes it."""
+    """Approve what a run waits for: its plan, or a stage that is held; `resume` then goes on."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Why, if that is to be kept."""
@@ -183,8 +183,11 @@ class Approve(OnRun):
         """Store the approval."""
         with self.store(parsed_args) as store:
             run_id = store.find(parsed_args.run)
-            store.approve(run_id, parsed_args.reason)
-            self.say(f"run {run_id} is approved by {whoami()}: `stackmend resume {run_id}` executes it")
+            run = store.run(run_id)
+            held = status.held_at(run.plan, store.lanes(run), run.approvals) if run.approved else None
+            store.approve(run_id, parsed_args.reason, held.name if held else PLAN)
+            what = f"stage {held.name} of run {run_id}" if held else f"run {run_id}"
+            self.say(f"{what} is approved by {whoami()}: `stackmend resume {run_id}` executes it")
 
 
 class Abandon(OnRun):

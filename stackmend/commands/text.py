@@ -24,6 +24,7 @@ def plan(found: Plan) -> str:
             lines += [
                 "",
                 f"stage {stage.name}: {stage.title}{' (nothing goes on without it)' if stage.gate else ''}",
+                *([f"  held until you approve it: {stage.hold}"] if stage.hold else []),
             ]
             lines += [line for lane in lanes for line in _lane(found, lane)]
     lines += [
@@ -53,6 +54,8 @@ def status(data: Mapping[str, Any]) -> str:
     lines = [f"run {data['run']}  {data['procedure']}  {data['state']}", f"lanes: {counted or 'none'}"]
     if data["owner"]:
         lines.append(f"worked on by {data['owner']}")
+    if data["waits_for"]:
+        lines.append(f"waits for you: {data['waits_for']}")
     lines.append(f"steps completed: {len(data['completed_steps'])}")
     for lane in data["lanes"]:
         if lane["state"] not in ("done", "pending"):
