@@ -1,0 +1,1 @@
+"""A real OpenStack on loopback: its own MariaDB, RabbitMQ and services, under one directory."""

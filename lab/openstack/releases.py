@@ -1,0 +1,69 @@
+"""The OpenStack releases that the lab can run: what is installed, and what differs between them."""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackmend.errors import BadInput
+
+_PINS = Path(__file__).parent / "pins"
+_PROJECTS = (
+    "keystone",
+    "openstack-placement",
+    "glance",
+    "neutron",
+    "nova",
+    "cinder",
+    "mistral",
+    "mistral-extra",
+    "aodh",
+    "masakari",
+    "python-openstackclient",
+    "python-mistralclient",
+    "python-masakariclient",
+    "aodhclient",
+    "osc-placement",
+    "PyMySQL",
+    "uwsgi",
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release: ``name`` is OpenStack's own, and of the file in ``pins/`` that holds every version."""
+
+    name: str
+
+    @property
+    def pins(self) -> Path:
+        """pip's constraints: each distribution of the environment with its version."""
+        return _PINS / f"{self.name}.txt"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What is asked of pip; the pins decide the versions."""
+        return _PROJECTS
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Version of each distribution, by its name."""
+        lines = self.pins.read_text(encoding="utf-8").split()
+        return dict(line.split("==", 1) for line in lines)
+
+    def digest(self) -> str:
+        """Changes with every pin, with the packages asked for and with the Python that runs them."""
+        told = [*map(str, sys.version_info[:3]), *self.packages, self.pins.read_text(encoding="utf-8")]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+
+
+RELEASES = {name: Release(name) for name in ("2026.2",)}
+NEWEST = next(iter(RELEASES))
+
+
+def release(name: str) -> Release:
+    """The release of that name; BadInput when there is none."""
+    if name not in RELEASES:
+        raise BadInput(f"the lab has no release {name}; it has {', '.join(RELEASES)}")
+    return RELEASES[name]
