@@ -7,7 +7,7 @@ nobody waits, nothing is asked of the cloud.
 import functools
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -182,8 +182,40 @@ class _Changes:
         return self._rows
 
 
+class _Migrations:
+    """Every server's migrations, read whole once and then only what changed since."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._known: dict[str, dict[int, Row]] = {}
+        self._newest: datetime | None = None
+
+    def __call__(self, afresh: Collection[str]) -> Mapping[str, Row]:
+        since = self._newest - _OVERLAP if self._newest else None
+        newest = self._cloud.max_microversion("compute")
+        self._keep(reads.migrations(self._cloud, changes_since=since if newest >= (2, 59) else None))
+        # One that was only just made has no time of change yet, by which nova would list it.
+        for server in afresh:
+            self._keep(reads.migrations(self._cloud, instance_uuid=server))
+        return {
+            server: {"id": server, "migrations": [rows[number] for number in sorted(rows)]}
+            for server, rows in self._known.items()
+        }
+
+    def _keep(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._known.setdefault(row["instance_uuid"], {})[row["id"]] = row
+            moment = reads.openstack_time(row.get("updated_at") or row["created_at"])
+            if moment and (self._newest is None or moment > self._newest):
+                self._newest = moment
+
+
 class Polls:
-    """The shared polls of one cloud: ``servers``, ``volumes``, ``ports`` by id, ``computes`` by host."""
+    """The shared polls of one cloud.
+
+    ``servers``, ``volumes``, ``ports`` by id; ``computes`` by host; ``migrations`` by server: one row for each
+    server, whose ``migrations`` are its own, oldest first.
+    """
 
     def __init__(self, cloud: Cloud, interval: float = 1.0) -> None:
         def volumes(since: datetime | None) -> Any:
@@ -209,6 +241,7 @@ class Polls:
             interval,
         )
         self.ports = Poll("port", lambda _: {row["id"]: row for row in reads.ports(cloud)}, interval)
+        self.migrations = Poll("migration of server", _Migrations(cloud), interval)
         self.computes = Poll(
             "compute host",
             lambda _: {row["host"]: row for row in reads.compute_services(cloud, binary="nova-compute")},

@@ -99,6 +99,11 @@ def hypervisors(cloud: Cloud) -> list[Row]:
     return list(cloud.pages("compute", "/os-hypervisors/detail", "hypervisors", microversion=version))
 
 
+def aggregates(cloud: Cloud) -> list[Row]:
+    """Host aggregates: name, hosts, metadata, availability zone."""
+    return list(cloud.get("compute", "/os-aggregates")["aggregates"])
+
+
 def server_groups(cloud: Cloud) -> list[Row]:
     """Server groups of all projects, with members and policy."""
     version = cloud.pick("compute", "2.13", "2.64")
@@ -170,6 +175,30 @@ def allocations(cloud: Cloud, consumer_id: str) -> Row:
     """What a consumer (a server) holds in placement: ``allocations`` by provider, and its generation."""
     version = cloud.pick("placement", "1.0", "1.12", "1.28")
     return dict(cloud.get("placement", f"/allocations/{consumer_id}", microversion=version))
+
+
+def capacity(cloud: Cloud) -> dict[str, dict[str, int]]:
+    """What each compute host has free in placement, by host name and resource class (1.12).
+
+    One call: what any host could still take of the smallest server. Hosts that are full are not in it.
+    """
+    version = cloud.pick("placement", "1.12", "1.29")
+    found = cloud.get("placement", "/allocation_candidates", {"resources": "VCPU:1,MEMORY_MB:1"}, version)
+    names = {row["uuid"]: row["name"] for row in cloud.get("placement", "/resource_providers")["resource_providers"]}
+    return {
+        names[provider]: {name: amount["capacity"] - amount["used"] for name, amount in summary["resources"].items()}
+        for provider, summary in found["provider_summaries"].items()
+        if provider in names
+    }
+
+
+def allocations_on(cloud: Cloud, host: str) -> dict[str, dict[str, int]]:
+    """What every consumer (server) holds on a compute host, by its id and resource class."""
+    found = cloud.get("placement", "/resource_providers", {"name": host})["resource_providers"]
+    if not found:
+        return {}
+    held = cloud.get("placement", f"/resource_providers/{found[0]['uuid']}/allocations")["allocations"]
+    return {consumer: dict(row["resources"]) for consumer, row in held.items()}
 
 
 def _until_empty(

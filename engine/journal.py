@@ -28,12 +28,16 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True)
 class Record:
-    """One step's intents; ``request_id`` is ours and goes out with the call, ``answered`` is the service's."""
+    """One step's intents; ``request_id`` is ours and goes out with the call, ``answered`` is the service's.
+
+    ``before`` is of the first attempt, ``mark`` of the last.
+    """
 
     began: str
     attempt: int = 0
     intended: str | None = None
     before: dict[str, Any] = field(default_factory=dict)
+    mark: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
     answered: str | None = None
     undo: dict[str, Any] | None = None
@@ -70,7 +74,7 @@ class Journal:
         """Whether a call whose answer never came can still be on its way to the service."""
         return record.acted and record.answered is None and 0 <= clock.age(str(record.intended)) < self._settle
 
-    def intend(self, step: str, record: Record, before: dict[str, Any]) -> Record:
+    def intend(self, step: str, record: Record, before: dict[str, Any], mark: dict[str, Any]) -> Record:
         """Make the intent durable; returns the record to act under. Raises Stopped."""
         self.check()
         attempt = record.attempt + 1
@@ -79,6 +83,7 @@ class Journal:
             attempt=attempt,
             intended=clock.now(),
             before=record.before or before,
+            mark=mark,
             request_id=self._request_id(step, attempt),
             answered=None,
         )

@@ -51,6 +51,8 @@ class Procedure:
     draft: Callable[[dict[str, Any], Mapping[str, Any]], Draft]
     steps: Callable[[str, dict[str, Any]], list[Step]]
     doors: frozenset[str] = frozenset()
+    # Whether it can recover to what an earlier capture shows.
+    to_capture: bool = False
 
     def lane_steps(self, lane: Lane) -> list[Step]:
         """The steps of a lane."""

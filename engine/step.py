@@ -47,9 +47,13 @@ class InFlight:
 
 @dataclass(frozen=True)
 class NotStarted:
-    """Nothing of the effect is to be seen; ``before`` is what an undo will need."""
+    """Nothing of the effect is to be seen.
+
+    ``before`` is what an undo will need; ``mark`` what parts this attempt's evidence from older evidence.
+    """
 
     before: dict[str, Any] = field(default_factory=dict)
+    mark: dict[str, Any] = field(default_factory=dict)
 
 
 Seen = Done | InFlight | NotStarted
@@ -169,7 +173,7 @@ class Step(task.Task):
                 f"{self.name}: sent {record.attempt} times, last as {record.request_id}, and {failed or nothing}; "
                 "then retry or skip"
             )
-        record = journal.intend(self.name, record, seen.before)
+        record = journal.intend(self.name, record, seen.before, seen.mark)
         try:
             answered = self._call(self.act, doors, record=record)
         except AnswerLost:

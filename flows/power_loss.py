@@ -101,4 +101,5 @@ PROCEDURE = Procedure(
     draft=draft,
     steps=steps,
     doors=frozenset(["cloud", "databases", "ssh"]),
+    to_capture=True,
 )

@@ -8,6 +8,8 @@ from typing import Any
 
 from stackmend.clients.cloud import Cloud
 from stackmend.clients.database import Database, database_url_from_conf
+from stackmend.clients.fencing import Fences
+from stackmend.clients.inventory import Inventory
 from stackmend.clients.polls import Polls
 from stackmend.clients.ssh import Ssh, SshSettings
 from stackmend.errors import BadInput
@@ -41,6 +43,7 @@ def opened(settings: Settings, cloud: Cloud, sql: Mapping[str, str]) -> Iterator
             "cloud": cloud,
             "databases": databases,
             "ssh": Ssh(_ssh_settings(settings)),
+            "fences": Fences(Inventory.load(settings.inventory)),
             "polls": Polls(cloud, settings.poll_interval),
         }
         yield Opened(doors, {name: str(value) for name, value in asdict(identity).items() if value})

@@ -22,12 +22,14 @@ class Settings:
     """What the settings file may say.
 
     ``databases``: nova, cinder, neutron -> a database URL, or the path of that service's own .conf.
+    ``inventory``: the path of the hosts' file, see clients.inventory.
     ``ssh``: see clients.ssh.SshSettings. ``lanes``, ``per_host``: how many at once. ``calls``: calls in flight
     per service. Seconds: ``patience`` for repeating a call where that is safe, ``poll_interval``, ``lease``, and
     ``settle``, after which a call whose answer was lost can no longer reach its service.
     """
 
     store: str = ""
+    inventory: str = ""
     databases: Mapping[str, str] = field(default_factory=dict)
     ssh: Mapping[str, Any] = field(default_factory=dict)
     lanes: int = 64

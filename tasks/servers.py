@@ -36,6 +36,25 @@ def present(row: Row | None, server: str) -> Row:
     return row
 
 
+def arrived(record: Record, cloud: Cloud, server: str, action: str) -> str | None:
+    """Nova's request id of what we asked: as it was answered, or of an action not older than the intent."""
+    if record.answered:
+        return record.answered
+    since = reads.openstack_time(record.before.get("updated"))
+    for found in reads.server_actions(cloud, server):
+        started = reads.openstack_time(found["start_time"])
+        if found["action"] == action and (since is None or started is None or started >= since):
+            return str(found["request_id"])
+    return None
+
+
+def told(row: Row | None) -> str:
+    """What nova itself says of a server, in one clause."""
+    row = row or {}
+    fault = (row.get("fault") or {}).get("message") or "nova gives no fault"
+    return f"{fault}; it is {row.get('OS-EXT-STS:vm_state')}, task {row.get('OS-EXT-STS:task_state')}"
+
+
 class ClearTask(ApiStep):
     """Free a server of a task state that no hard reboot is accepted in (compute API: os-resetState).
 
@@ -115,7 +134,7 @@ class Reboot(ApiStep):
 
         Raises NeedsHands for a host that can't do it now, before anything is sent.
         """
-        if record.acted and self._arrived(record, cloud):
+        if record.acted and arrived(record, cloud, self.target, "reboot"):
             return InFlight()
         row = present(polls.servers.look(self.target), self.target)
         service = polls.computes.look(self.host) or {}
@@ -162,20 +181,9 @@ class Reboot(ApiStep):
         # Nova's times have whole seconds: within the same one, only the action's own event tells.
         if not record.acted or found["updated"] > (record.before.get("updated") or ""):
             return True
-        request = self._arrived(record, cloud)
+        request = arrived(record, cloud, self.target, "reboot")
         action = reads.server_action(cloud, self.target, request) if request else None
         return any(event.get("finish_time") for event in (action or {}).get("events") or [])
-
-    def _arrived(self, record: Record, cloud: Cloud) -> str | None:
-        """Nova's request id of our reboot: as it was answered, or of one that is not older than the intent."""
-        if record.answered:
-            return record.answered
-        since = reads.openstack_time(record.before.get("updated"))
-        for action in reads.server_actions(cloud, self.target):
-            started = reads.openstack_time(action["start_time"])
-            if action["action"] == "reboot" and (since is None or started is None or started >= since):
-                return str(action["request_id"])
-        return None
 
     def _another_runs(self, cloud: Cloud, heartbeat: str) -> bool:
         """Whether somebody else's reboot may still end; one older than a boot may take was cut off.
@@ -192,9 +200,6 @@ class Reboot(ApiStep):
 
     def _told(self, record: Record, cloud: Cloud, polls: Polls) -> str:
         """What nova itself says about it, in one clause."""
-        row = reads.server(cloud, self.target) or {}
-        fault = (row.get("fault") or {}).get("message")
         service = polls.computes.look(self.host) or {}
-        states = f"it is {row.get('OS-EXT-STS:vm_state')}, task {row.get('OS-EXT-STS:task_state')}"
         where = f"on {self.host} (nova-compute {service.get('state', 'unknown')})"
-        return f"{fault or 'nova gives no fault'}; {states}, {where}; request {record.answered or record.request_id}"
+        return f"{told(reads.server(cloud, self.target))}, {where}; request {record.answered or record.request_id}"

@@ -7,7 +7,7 @@ the boot index, attachments that were deleted.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +22,6 @@ from stackmend.tasks.servers import state_of
 
 Row = dict[str, Any]
 FORMAT = 1
-# Of a server's metadata only what is meant for us is kept: users put passwords there.
 OURS = "stackmend:"
 _READERS = 16
 # Instance actions after which a server runs, or does not.
@@ -32,9 +31,10 @@ _BDM_MODERN = ["attachment_id", "uuid", "tag"]
 _LEGACY_COLUMNS = ["mountpoint", "status", "attach_status", "instance_uuid", "instance_id"]
 
 
-def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
+def capture(cloud: Cloud, databases: Databases, scope: Scope, labels: Collection[str] = ()) -> dict[str, Any]:
     """Record every server in scope with its disks, ports and states.
 
+    Of a server's own metadata only what is ours and the ``labels`` are kept: users put passwords there.
     Raises BadInput for a server, host or project that does not exist, and for an empty capture.
     """
     found = list(reads.servers(cloud))
@@ -54,6 +54,7 @@ def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
     servers = [
         {
             **_server(row, listed[row["id"]], ports.get(row["id"], []), volumes, modes, rows),
+            "labels": {name: value for name, value in row["metadata"].items() if name in labels},
             "stopped_by": stopped_by.get(row["id"]),
         }
         for row in chosen
@@ -66,7 +67,12 @@ def capture(cloud: Cloud, databases: Databases, scope: Scope) -> dict[str, Any]:
         "databases": sorted(databases),
         "legacy": _is_legacy(databases),
         "groups": [
-            {"name": row["name"], "project": row.get("project_id"), "members": row["members"]}
+            {
+                "name": row["name"],
+                "project": row.get("project_id"),
+                "members": row["members"],
+                "policy": row.get("policy") or next(iter(row.get("policies") or ()), None),
+            }
             for row in reads.server_groups(cloud)
         ],
         "servers": servers,
@@ -102,10 +108,17 @@ def _server(
         "metadata": {name: value for name, value in row["metadata"].items() if name.startswith(OURS)},
         "image": (row.get("image") or {}).get("id") if row.get("image") else None,
         "root_device": row.get("OS-EXT-SRV-ATTR:root_device_name"),
+        "flavor": _flavor(row["flavor"]),
         "addresses": [item["addr"] for items in row["addresses"].values() for item in items],
         "disks": disks,
         "ports": [_port(port) for port in ports],
     }
+
+
+def _flavor(row: Row) -> Row:
+    """The server's own copy of its flavor (2.47); less with an older nova."""
+    extra = {name: str(value) for name, value in (row.get("extra_specs") or {}).items()}
+    return {"name": row.get("original_name"), "extra_specs": extra}
 
 
 def _disk(

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from stackmend.lab.simulated.candidates import COLUMNS as _CLASSES
+from stackmend.lab.simulated.candidates import RATIOS, candidates
+from stackmend.lab.simulated.candidates import TOTALS as _TOTALS
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply, Service, Versions
 
-_CLASSES = {"VCPU": "vcpu", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb"}
-_TOTALS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb"}
 _TRAITS = ["COMPUTE_NODE", "COMPUTE_VOLUME_ATTACH_WITH_TAG", "COMPUTE_VOLUME_MULTI_ATTACH", "OWNER_NOVA"]
 _LINKS = (("inventories", 0), ("usages", 0), ("aggregates", 1), ("traits", 6), ("allocations", 11))
 
@@ -54,7 +55,7 @@ def _inventories(call: Call) -> Reply:
             "min_unit": 1,
             "max_unit": row[column],
             "step_size": 1,
-            "allocation_ratio": 4.0 if name == "VCPU" else 1.0,
+            "allocation_ratio": RATIOS.get(name, 1.0),
         }
         for name, column in _TOTALS.items()
     }
@@ -214,6 +215,7 @@ SERVICE = Service(
         _admin("GET", f"{_UNDER}/allocations", _on_provider, "resource_providers:allocations:list"),
         _admin("GET", f"{_UNDER}/traits", _traits, "resource_providers:traits:list"),
         _admin("GET", f"{_UNDER}/aggregates", _aggregates, "resource_providers:aggregates:list"),
+        Operation("GET", "/allocation_candidates", candidates, policy="placement:allocation_candidates:list", since=10),
         Operation("GET", "/usages", _usages_of_project, policy="placement:usages", since=9),
         _admin("GET", "/allocations/{consumer}", _of_consumer, "allocations:list"),
         _admin("PUT", "/allocations/{consumer}", _replace, "allocations:update"),

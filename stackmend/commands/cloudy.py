@@ -12,10 +12,11 @@ from stackmend.commands.base import Document, pairs
 from stackmend.doors import Opened, opened
 from stackmend.engine import status
 from stackmend.engine.coordinator import Limits
-from stackmend.engine.procedures import catalogue
+from stackmend.engine.procedures import catalogue, named
 from stackmend.engine.runs import Session
 from stackmend.engine.status import LaneStatus
 from stackmend.engine.store import Run, Store
+from stackmend.errors import BadInput
 from stackmend.settings import Settings
 
 
@@ -58,6 +59,7 @@ class Asking(OnCloud):
         """The procedure, and every parameter that any procedure declares."""
         parser = super().get_parser(prog_name)
         parser.add_argument("procedure", metavar="PROCEDURE", nargs="?", help="`stackmend procedure list` shows them")
+        parser.add_argument("words", metavar="WORD", nargs="*", help="what the procedure is for: a host, for example")
         parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="a parameter; repeatable")
         known = {item.name: item for found in catalogue().values() for item in found.parameters}
         group = parser.add_argument_group("parameters of the procedures")
@@ -71,12 +73,25 @@ class Asking(OnCloud):
 
     def given(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         """The parameters as they were given, not yet checked."""
-        named = {
+        options = {
             key.removeprefix("given_"): value
             for key, value in vars(parsed_args).items()
             if key.startswith("given_") and value is not None
         }
-        return {**named, **pairs(parsed_args.param, "--param")}
+        return {**self._positional(parsed_args), **options, **pairs(parsed_args.param, "--param")}
+
+    def _positional(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        """The words behind the procedure's name, as the parameters that it takes in this way."""
+        if not parsed_args.words:
+            return {}
+        taken = [item for item in named(parsed_args.procedure).parameters if item.positional]
+        if len(parsed_args.words) > len(taken):
+            names = " ".join(item.name.upper() for item in taken) or "nothing"
+            raise BadInput(
+                f"{parsed_args.procedure} takes {names} behind its name, and not {' '.join(parsed_args.words)}: "
+                f"`stackmend procedure show {parsed_args.procedure}` explains it"
+            )
+        return {item.name: word for item, word in zip(taken, parsed_args.words, strict=False)}
 
 
 class Working(OnCloud):

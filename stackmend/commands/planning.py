@@ -26,6 +26,8 @@ def plan_for(command: Asking, parsed_args: argparse.Namespace, found: Opened) ->
     procedure = procedures.named(parsed_args.procedure)
     values = parameters.parse(procedure.name, procedure.parameters, given)
     captured = None
+    if parsed_args.capture and not procedure.to_capture:
+        raise BadInput(f"{procedure.name} recovers to no earlier capture: leave --capture out")
     if parsed_args.capture:
         captured = procedure.capture(found.doors, values)
         captured["then"] = read_capture(parsed_args.capture, found.cloud, captured["format"])

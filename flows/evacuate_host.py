@@ -1,0 +1,101 @@
+"""Evacuate a compute host that has died: its servers come back on other hosts.
+
+From the nova administrator's guide, "Recover from a failed compute node" and "Evacuate instances"; with the
+order that keeps a server from running twice: brake, evidence, fence, force down, evacuate, start, hold.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackmend.engine.parameters import Parameter
+from stackmend.engine.plan import Stage
+from stackmend.engine.procedures import Doors, Procedure
+from stackmend.engine.step import Step
+from stackmend.flows.evacuate_host_draft import draft
+from stackmend.flows.movable import tag_names
+from stackmend.tasks import brake, evacuation, fencing, host_survey, hosts, power, survey, verification
+from stackmend.tasks.scope import Scope
+
+PARAMETERS = (
+    Parameter("host", "the compute host that has died", positional=True),
+    Parameter("to", "evacuate to this host instead of the scheduler's choice"),
+    Parameter("reserved", "enable this reserved host first", many=True),
+    Parameter("tag", "only servers whose metadata or flavor has this property, KEY or KEY=VALUE", many=True),
+    Parameter("exclude", "leave this server alone (name or id)", many=True),
+    Parameter("leave", "leave servers of such names to the service that owns them", many=True, default=["amphora-*"]),
+    Parameter("shared_disks", "instance disks are on storage that all hosts share", bool, False),
+    Parameter("consent", "this server's local disk may be lost (name, id or all)", many=True),
+    Parameter("fenced", "the host is off: how you know; instead of its fence agent", default=""),
+    Parameter("dead", "the host is dead: how you know; instead of a second witness", default=""),
+    Parameter("override_brake", "go on where the brake holds: why", default=""),
+    Parameter("most_down", "the share of hosts that may be down before the brake holds", float, 0.34, least=0),
+    Parameter("most_hosts", "evacuations of how many other hosts make the brake hold", int, 2, least=1),
+    Parameter("window", "hours for which they count", float, 1.0, least=0),
+    Parameter("dead_timeout", "seconds to wait for the evidence that the host is dead", float, 120.0, least=0),
+    Parameter("fence_timeout", "seconds for its power to go off", float, 120.0, least=1),
+    Parameter("evacuate_timeout", "seconds one evacuation may take", float, 900.0, least=1),
+    Parameter("attempts", "how many times a failed evacuation is sent in all", int, 6, least=1),
+    Parameter("boot_timeout", "seconds a server may take to start", float, 600.0, least=1),
+)
+STAGES = (
+    Stage("fence", "the host is proved dead and kept so", gate=True),
+    Stage("recover", "its servers come back elsewhere"),
+    Stage("hold", "the host is held"),
+)
+
+
+def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The host, its servers with their disks and ports, and the room that others have."""
+    known = host_survey.capture(doors["cloud"], given["host"])
+    scope = Scope([], [given["host"]], [], [])
+    agent = doors["fences"].agent(given["host"])
+    return {**survey.capture(doors["cloud"], {}, scope, tag_names(given["tag"])), **known, "fence_agent": agent}
+
+
+def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
+    """The runbook."""
+    if stage == "fence":
+        return _reserved(facts) if facts["reserved"] else _fence(facts)
+    if stage == "hold":
+        return [evacuation.HostHeld(facts["host"])]
+    server, wait = facts["id"], facts["wait"]
+    if facts["part"] == "evacuate":
+        version = facts["version"]
+        moved = evacuation.Evacuate(server, facts["host"], facts["to"], version, wait["evacuate"], facts["attempts"])
+        return [moved] if facts["ran"] else [moved, verification.VerifyServer(server, facts["wanted"], wait["boot"])]
+    return [
+        power.StartMoved(server, facts["host"], wait["boot"]),
+        verification.VerifyServer(server, facts["wanted"], wait["boot"]),
+    ]
+
+
+def _fence(facts: dict[str, Any]) -> list[Step]:
+    host, service = facts["host"], facts["service"]
+    receipt: Step = fencing.FenceStatement(host, facts["fenced"])
+    if not facts["fenced"]:
+        receipt = fencing.Fence(host, facts["agent"], facts["fence_timeout"])
+    return [
+        brake.Brake(host, facts["most_down"], facts["most_hosts"], facts["window"], facts["override_brake"]),
+        brake.HostDead(host, facts["dead_timeout"], facts["dead"]),
+        receipt,
+        hosts.ForceDown(host, service),
+        hosts.Disable(host, service, facts["reason"]),
+    ]
+
+
+def _reserved(facts: dict[str, Any]) -> list[Step]:
+    return [hosts.Enable(facts["host"], facts["service"], facts["disabled_reason"], "it is held in reserve for this")]
+
+
+PROCEDURE = Procedure(
+    name="evacuate-host",
+    version="1",
+    summary="bring the servers of a dead compute host back on others: proved dead, fenced, evacuated, started in order",
+    guide='Nova administrator\'s guide, "Recover from a failed compute node" and "Evacuate instances"',
+    parameters=PARAMETERS,
+    stages=STAGES,
+    capture=capture,
+    draft=draft,
+    steps=steps,
+    doors=frozenset(["cloud", "fences", "ssh"]),
+)

@@ -1,0 +1,137 @@
+"""The draft of an evacuation: who moves, in which order, whether there is room, what stays and why.
+
+Decided from the capture alone; the steps themselves are in flows/evacuate_host.py.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stackmend.engine.plan import Lane
+from stackmend.engine.procedures import Draft
+from stackmend.errors import BadInput
+from stackmend.flows import movable, order
+
+OURS = "stackmend: evacuate-host"
+SECONDS_PER_SERVER = 30.0
+Server = dict[str, Any]
+
+
+def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
+    """The fence, a lane or two for each server that moves, and the hold."""
+    _check_hosts(captured, given)
+    rules = movable.Rules(given["shared_disks"], given["consent"], given["exclude"], given["leave"], given["tag"])
+    verdicts = [movable.judge(server, rules) for server in captured["servers"]]
+    moving = [server for server, found in zip(captured["servers"], verdicts, strict=True) if found.verdict == "ready"]
+    if not moving:
+        return Draft([], verdicts, ["no server of the host can be evacuated: see the verdicts"])
+    starting = [server for server in moving if movable.ran(server)]
+    after, notes = order.dependencies(starting, captured["groups"])
+    depth = order.depths(after)
+    lanes = [lane for server in moving for lane in _lanes(server, captured, given, after)]
+    lanes.sort(key=lambda lane: (depth.get(lane.facts["id"], 0), lane.priority, lane.key))
+    gate = [_fence_lane(captured, given), *(_reserved_lane(host, captured) for host in given["reserved"])]
+    hold = Lane("cloud:hold", f"{given['host']} is held", "hold", {"host": given["host"]}, [])
+    longest = 2 + max(depth.values(), default=0)
+    notes = [*_room(moving, captured, given), *notes]
+    return Draft([*gate, *_apart(lanes, captured), hold], verdicts, notes, SECONDS_PER_SERVER * longest)
+
+
+def _check_hosts(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    host, computes = given["host"], captured["computes"]
+    for other in [*([given["to"]] if given["to"] else []), *given["reserved"]]:
+        if other not in computes or other == host:
+            raise BadInput(f"servers of {host} can't go to {other}: name another compute host that nova knows")
+        if computes[other]["state"] != "up":
+            raise BadInput(f"servers of {host} can't go to {other}: its nova-compute is {computes[other]['state']}")
+    if not (given["fenced"] or captured["fence_agent"]):
+        raise BadInput(
+            f"nothing can prove that {host} is off: name its fence agent in the inventory, or say --fenced and how "
+            "you know that it is"
+        )
+
+
+def _fence_lane(captured: Mapping[str, Any], given: Mapping[str, Any]) -> Lane:
+    host = given["host"]
+    said = ("fenced", "dead", "override_brake", "most_down", "most_hosts", "window", "dead_timeout", "fence_timeout")
+    facts = {
+        **{name: given[name] for name in ("host", *said)},
+        "service": captured["computes"][host]["id"],
+        "agent": captured["fence_agent"],
+        "reason": f"{OURS} {captured['taken_at']}",
+        "reserved": False,
+    }
+    return Lane(f"host:{host}", host, "fence", facts, [], locks=[f"host:{host}"])
+
+
+def _reserved_lane(host: str, captured: Mapping[str, Any]) -> Lane:
+    known = captured["computes"][host]
+    facts = {
+        "host": host,
+        "service": known["id"],
+        "reserved": True,
+        "disabled_reason": known["disabled_reason"] or "",
+    }
+    return Lane(f"reserved:{host}", f"{host}, in reserve", "fence", facts, [], locks=[f"host:{host}"])
+
+
+def _lanes(
+    server: Server, captured: Mapping[str, Any], given: Mapping[str, Any], after: Mapping[str, Sequence[str]]
+) -> list[Lane]:
+    """One lane that moves the server, and one that starts it if it ran: what it comes after must not delay its move."""
+    runs = movable.ran(server)
+    facts = {
+        **{name: server[name] for name in ("id", "name")},
+        **{name: given[name] for name in ("host", "to", "attempts")},
+        "version": captured["evacuate_version"],
+        "ran": runs,
+        "wait": {"evacuate": given["evacuate_timeout"], "boot": given["boot_timeout"]},
+        "wanted": {
+            "vm_state": "active" if runs else "stopped",
+            "volumes": {disk["volume_id"]: "in-use" for disk in server["disks"] if disk["at_nova"]},
+            "ports": {port["id"]: port["status"] for port in server["ports"]},
+        },
+    }
+    key, title, rank = server["id"], server["name"], order.priority(server)
+    move = Lane(
+        f"server:{key}", title, "recover", {**facts, "part": "evacuate"}, [], priority=rank, locks=[f"server:{key}"]
+    )
+    if not runs:
+        return [move]
+    earlier = [f"server:{key}", *(f"start:{other}" for other in after[key])]
+    start = Lane(
+        f"start:{key}", f"{title}, started", "recover", {**facts, "part": "start"}, [], after=earlier, priority=rank
+    )
+    return [move, start]
+
+
+def _apart(lanes: list[Lane], captured: Mapping[str, Any]) -> list[Lane]:
+    """Members of one anti-affinity group move one after another: together they could land on one host."""
+    moving = {lane.facts["id"]: lane for lane in lanes if lane.facts["part"] == "evacuate"}
+    for group in captured["groups"]:
+        together = [moving[member] for member in group["members"] if member in moving]
+        if group["policy"] in ("anti-affinity", "soft-anti-affinity"):
+            for earlier, later in itertools.pairwise(together):
+                later.after.append(earlier.key)
+    return lanes
+
+
+def _room(moving: list[Server], captured: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Whether the targets can take them: what does not fit now is tried again until it does."""
+    wanted = [captured["held"].get(server["id"], {}) for server in moving]
+    targets = [given["to"]] if given["to"] else _open_hosts(captured, given)
+    notes = []
+    for name in sorted({name for held in wanted for name in held}):
+        needed = sum(held.get(name, 0) for held in wanted)
+        free = sum(captured["free"].get(host, {}).get(name, 0) for host in targets)
+        enough = "" if free >= needed else ": not enough, what does not fit waits and is tried again"
+        notes.append(f"room: {needed} {name} needed, {free} free on {len(targets)} hosts{enough}")
+    return notes
+
+
+def _open_hosts(captured: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    return [
+        host
+        for host, row in captured["computes"].items()
+        if host != given["host"] and row["state"] == "up" and (row["status"] == "enabled" or host in given["reserved"])
+    ]

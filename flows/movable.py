@@ -1,0 +1,98 @@
+"""Whether a server of a dead host may be rebuilt elsewhere: decided from the capture, before anything is fenced.
+
+Sources: the compute API reference (evacuate), the admin guide "Evacuate instances" and what nova refuses
+in nova.compute.api; the owners of servers that are not their user's own (Octavia's amphorae) bring theirs
+back themselves.
+"""
+
+import fnmatch
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackmend.engine.plan import Verdict
+
+Server = Mapping[str, Any]
+_STATES = frozenset(["active", "stopped", "error"])
+_TRUE = frozenset(["true", "yes", "1", "on"])
+# Flavor properties that nova can rebuild only on a host that has the like.
+_PICKY = ("pci_passthrough:alias", "hw:numa_nodes", "hw:cpu_policy", "resources:VGPU", "hw:mem_page_size")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the operator said of the servers: ``consent`` and ``exclude`` hold names or ids, ``leave`` patterns."""
+
+    shared_disks: bool
+    consent: Collection[str] = field(default_factory=list)
+    exclude: Collection[str] = field(default_factory=list)
+    leave: Collection[str] = field(default_factory=list)
+    tags: Collection[str] = field(default_factory=list)
+
+
+def judge(server: Server, rules: Rules) -> Verdict:
+    """The verdict for one server, and why."""
+    verdict, why = _judged(server, rules)
+    return Verdict(f"server:{server['id']}", server["name"], verdict, why)
+
+
+def ran(server: Server) -> bool:
+    """Whether it ran when its host died: it is started again only then."""
+    return bool(server["vm_state"] == "active" or (server["vm_state"] == "error" and server["power_state"] == 1))
+
+
+def tag_names(tags: Collection[str]) -> list[str]:
+    """The metadata keys that the tags look at."""
+    return [tag.partition("=")[0] for tag in tags]
+
+
+def _judged(server: Server, rules: Rules) -> tuple[str, str]:
+    names = {server["id"], server["name"]}
+    if names & set(rules.exclude):
+        return "nothing-to-do", "excluded: it stays where it is"
+    if pattern := next((item for item in rules.leave if fnmatch.fnmatch(server["name"], item)), None):
+        return "nothing-to-do", f"left to its owner: its name is like {pattern}, and its service replaces it itself"
+    if rules.tags and not any(_tagged(server, tag) for tag in rules.tags):
+        return "nothing-to-do", f"none of its metadata or its flavor says {', '.join(rules.tags)}"
+    if server["vm_state"] not in _STATES:
+        return (
+            "impossible",
+            f"it is {server['vm_state']}: nova evacuates only servers that are active, stopped or in error",
+        )
+    specs = server["flavor"]["extra_specs"]
+    if specs.get("hw:tpm_version"):
+        return "impossible", "it has a virtual TPM, whose secrets died with the host: nova refuses"
+    return _about_disks(server, rules, names, specs)
+
+
+def _about_disks(server: Server, rules: Rules, names: set[str], specs: Mapping[str, str]) -> tuple[str, str]:
+    notes = [f"needs a host with the like of {name}" for name in _PICKY if specs.get(name)]
+    if any(disk["encrypted"] for disk in server["disks"]):
+        notes.append("it has an encrypted volume: whoever evacuates must be allowed to read its key")
+    if server["locked"]:
+        notes.append("it is locked, which does not keep an administrator")
+    if server["task_state"]:
+        notes.append(f"it was {server['task_state']} when its host died")
+    if server["image"] is None:
+        return "ready", _told("its root disk is a volume", notes)
+    if rules.shared_disks:
+        return "ready", _told("its disk is on storage that all hosts share, as you said", notes)
+    if names & set(rules.consent) or "all" in rules.consent:
+        return "ready", _told("its local disk will be lost and made anew from its image, as you consented", notes)
+    return (
+        "needs-consent",
+        "its disk is on the dead host: it would be made anew from its image, and what was written to it lost; say "
+        f"--consent {server['name']}, or --shared-disks if instance disks are on shared storage",
+    )
+
+
+def _told(first: str, notes: list[str]) -> str:
+    return "; ".join([first, *notes])
+
+
+def _tagged(server: Server, tag: str) -> bool:
+    name, _, value = tag.partition("=")
+    found = {**server["flavor"]["extra_specs"], **server["labels"]}.get(name)
+    if found is None:
+        return False
+    return found == value if value else str(found).lower() in _TRUE
