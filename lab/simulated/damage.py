@@ -116,7 +116,7 @@ def _guest_lost(cloud: "Cloud", target: str) -> None:
 
 def _heartbeat_stale(cloud: "Cloud", target: str) -> None:
     old = stamp().replace(stamp()[:4], "2020", 1)
-    if not cloud.nova.update("services", {"host": target}, updated_at=old):
+    if not cloud.nova.update("services", {"host": target}, updated_at=old, last_seen_up=old):
         raise KeyError(f"there is no service on host {target}")
 
 

@@ -182,12 +182,13 @@ class Hypervisors:
                     binary,
                 )
 
-        self._wire_ports(alive)
+        self.wire_ports()
 
-    def _wire_ports(self, alive: set[tuple[str, str]]) -> None:
-        """A living agent wires what is bound to its host and DOWN."""
-        for host, binary in alive:
-            if binary == AGENT:
+    def wire_ports(self) -> None:
+        """Each living agent wires what is bound to its host and DOWN."""
+        for row in self._alive_rows():
+            host = row["host"]
+            if row["binary"] == AGENT:
                 self._cloud.neutron.write(
                     "UPDATE ports SET status = 'ACTIVE' WHERE status = 'DOWN' AND"
                     " device_owner LIKE 'compute:%'"

@@ -177,6 +177,8 @@ def lab() -> list[str]:
         table("allocations", "consumer:id provider:id vcpu:int memory_mb:int disk_gb:int", "consumer,provider"),
         table("consumers", "uuid:id generation:int project_id user_id", "uuid"),
         table("server_groups", "uuid:id name policy project_id user_id", "uuid"),
+        table("aggregates", "id:int uuid:id name created_at:time"),
+        table("aggregate_hosts", "aggregate:int host", "aggregate,host"),
         table("group_members", "group_uuid:id instance_uuid:id", "group_uuid,instance_uuid"),
     ]
 

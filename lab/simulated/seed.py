@@ -154,18 +154,7 @@ class _Planter:
 
     def _root(self, spec: ServerSpec, server: str, host: str, project: str) -> None:
         if spec.root == "image":
-            self._cloud.nova.insert(
-                "block_device_mapping",
-                created_at=stamp(),
-                device_name="/dev/vda",
-                delete_on_termination=True,
-                instance_uuid=server,
-                deleted=0,
-                source_type="image",
-                destination_type="local",
-                image_id=IMAGE,
-                boot_index=0,
-            )
+            nova.add_image_disk(self._cloud, server, "/dev/vda", IMAGE)
             return
         volume = self._make(f"{spec.name}-root", 1, project, bootable=True)
         self._attach(volume, 1, server, host, "/dev/vda", boot_index=0, delete_on_termination=False)

@@ -27,6 +27,9 @@ class Settings:
     evacuate_seconds: float = 0.1
     migrate_seconds: float = 0.1
     create_seconds: float = 0.02
+    schedule_seconds: float = 0.01
+    settle_seconds: float = 0.01
+    wire_seconds: float = 0.02
     rpc_timeout: float = 1.0
     token_seconds: float = 3600.0
     report_interval: float = 1.0

@@ -29,6 +29,11 @@ def change(cloud: "Cloud", volume_id: str, **columns: Any) -> None:
     cloud.cinder.update("volumes", {"id": volume_id}, updated_at=stamp(), **columns)
 
 
+def delete(cloud: "Cloud", volume_id: str) -> None:
+    """Delete a volume: its row stays, marked."""
+    change(cloud, volume_id, status="deleted", deleted=True, deleted_at=stamp())
+
+
 def attachments(cloud: "Cloud", *, volumes: list[str] | None = None, server: str | None = None) -> list[Row]:
     """The attachments of these volumes, of a server, or (no argument) all; oldest first."""
     sql, values = (_LEGACY, []) if cloud.legacy else (_MODERN, [])

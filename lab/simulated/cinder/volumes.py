@@ -244,7 +244,7 @@ def _delete(call: Call) -> Reply:
 
 async def _deleted(call: Call, volume: str) -> None:
     await asyncio.sleep(call.cloud.settings.create_seconds)
-    rows.change(call.cloud, volume, status="deleted", deleted=True, deleted_at=stamp())
+    rows.delete(call.cloud, volume)
 
 
 OPERATIONS = (

@@ -66,7 +66,10 @@ def _agents(call: Call) -> Reply:
         call.query.get("host", "%"),
         call.query.get("binary", "%"),
     )
-    return Reply(200, {"agents": [_agent(call, row) for row in found]})
+    agents = [_agent(call, row) for row in found]
+    if "alive" in call.query:
+        agents = [agent for agent in agents if agent["alive"] == call.flag("alive")]
+    return Reply(200, {"agents": agents})
 
 
 def _show_agent(call: Call) -> Reply:
@@ -74,6 +77,13 @@ def _show_agent(call: Call) -> Reply:
     if row is None or not call.caller.admin:
         raise ApiError(404, f"Agent {call.params['agent']} could not be found.", "AgentNotFound")
     return Reply(200, {"agent": _agent(call, row)})
+
+
+def _delete_agent(call: Call) -> Reply:
+    _show_agent(call)
+    call.cloud.neutron.write("DELETE FROM agents WHERE id = ?", call.params["agent"])
+    call.effect("agent.delete", call.params["agent"])
+    return Reply(204)
 
 
 def _network(call: Call, row: Row) -> dict[str, Any]:
@@ -163,6 +173,7 @@ SERVICE = Service(
         Operation("GET", "/v2.0/extensions", _extensions),
         Operation("GET", "/v2.0/agents", _agents),
         Operation("GET", "/v2.0/agents/{agent}", _show_agent),
+        Operation("DELETE", "/v2.0/agents/{agent}", _delete_agent),
         *(
             op
             for t in _VIEWS

@@ -25,11 +25,17 @@ def _of(call: Call) -> Row:
     )
 
 
+def _only_services(call: Call, rule: str) -> None:
+    if "service" not in call.caller.roles:
+        raise ApiError(403, f"rule:{rule} is disallowed by policy", "PolicyNotAuthorized")
+
+
 def _list(call: Call) -> Reply:
     return Reply(200, {"bindings": [_view(row) for row in rows.bindings(call.cloud, call.params["port"])]})
 
 
 def _create(call: Call) -> Reply:
+    _only_services(call, "create_port_binding")
     port, host = call.params["port"], str(call.inner("binding").get("host", ""))
     if any(row["host"] == host for row in rows.bindings(call.cloud, port)):
         raise ApiError(409, f"Binding for port {port} on host {host} already exists.", "PortBindingAlreadyExists")
@@ -40,6 +46,7 @@ def _create(call: Call) -> Reply:
 
 
 def _activate(call: Call) -> Reply:
+    _only_services(call, "activate")
     row = _of(call)
     if row["status"] == "ACTIVE":
         raise ApiError(
@@ -56,6 +63,7 @@ def _activate(call: Call) -> Reply:
 
 
 def _delete(call: Call) -> Reply:
+    _only_services(call, "delete_port_binding")
     row = _of(call)
     for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
         call.cloud.neutron.write(f"DELETE FROM {table} WHERE port_id = ? AND host = ?", row["port_id"], row["host"])
@@ -65,7 +73,7 @@ def _delete(call: Call) -> Reply:
 
 OPERATIONS = (
     Operation("GET", "/v2.0/ports/{port}/bindings", _list, policy=_POLICY),
-    Operation("POST", "/v2.0/ports/{port}/bindings", _create, policy=_POLICY),
-    Operation("PUT", "/v2.0/ports/{port}/bindings/{host}/activate", _activate, policy=_POLICY),
-    Operation("DELETE", "/v2.0/ports/{port}/bindings/{host}", _delete, policy=_POLICY),
+    Operation("POST", "/v2.0/ports/{port}/bindings", _create),
+    Operation("PUT", "/v2.0/ports/{port}/bindings/{host}/activate", _activate),
+    Operation("DELETE", "/v2.0/ports/{port}/bindings/{host}", _delete),
 )

@@ -8,7 +8,7 @@ from stackmend.lab.simulated.ids import new_id
 from stackmend.lab.simulated.neutron import rows
 from stackmend.lab.simulated.nova.servers import paged
 from stackmend.lab.simulated.store import Row
-from stackmend.lab.simulated.times import stamp, zulu
+from stackmend.lab.simulated.times import zulu
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
 
 _FILTERS = ("id", "name", "network_id", "device_id", "device_owner", "status", "project_id", "mac_address")
@@ -154,45 +154,22 @@ def _create(call: Call) -> Reply:
     network = neutron.one("SELECT * FROM networks WHERE id = ?", given.get("network_id"))
     if network is None:
         raise ApiError(404, f"Network {given.get('network_id')} could not be found.", "NetworkNotFound")
-    subnet = neutron.one("SELECT * FROM subnets WHERE network_id = ?", network["id"])
-    number = neutron.insert(
-        "standardattributes",
-        resource_type="ports",
-        created_at=stamp(),
-        updated_at=stamp(),
-        description=given.get("description", ""),
-        revision_number=1,
-    )
-    address = _address(call, given, number)
-    neutron.insert(
-        "ports",
-        project_id=given.get("project_id") or given.get("tenant_id") or call.caller.project_id,
+    address = rows.make_port(
+        call.cloud,
+        network,
+        given.get("project_id") or given.get("tenant_id") or call.caller.project_id,
+        host=given.get("binding:host_id", ""),
         id=port,
-        name=given.get("name", ""),
-        network_id=network["id"],
-        mac_address=given.get("mac_address") or "fa:16:3e:" + ":".join(port[n : n + 2] for n in (0, 2, 4)),
-        admin_state_up=given.get("admin_state_up", True),
-        status="DOWN",
-        device_id=given.get("device_id", ""),
-        device_owner=given.get("device_owner", ""),
-        standard_attr_id=number,
-        ip_allocation="immediate",
+        address=_address(call, given),
+        **{name: given[name] for name in ("description", "mac_address", *_PLAIN) if given.get(name) is not None},
     )
-    neutron.insert(
-        "ipallocations",
-        port_id=port,
-        ip_address=address,
-        subnet_id=subnet["id"] if subnet else "",
-        network_id=network["id"],
-    )
-    rows.bind(call.cloud, port, given.get("binding:host_id", ""))
     call.effect("port.create", port, address=address)
     row = rows.port(call.cloud, port)
     assert row is not None
     return Reply(201, {"port": _views(call, [row])[0]})
 
 
-def _address(call: Call, given: dict[str, Any], number: int) -> str:
+def _address(call: Call, given: dict[str, Any]) -> str | None:
     asked = [fixed["ip_address"] for fixed in given.get("fixed_ips") or [] if "ip_address" in fixed]
     if asked and not _in_a_subnet(call, asked[0]):
         raise ApiError(
@@ -201,7 +178,7 @@ def _address(call: Call, given: dict[str, Any], number: int) -> str:
             "InvalidIpForNetwork",
         )
     if not asked:
-        return f"127.{20 + number // 60000}.{number // 250 % 240}.{number % 250 + 2}"
+        return None
     if call.cloud.neutron.one("SELECT 1 FROM ipallocations WHERE ip_address = ?", asked[0]):
         raise ApiError(
             409,

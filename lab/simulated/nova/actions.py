@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from stackmend.lab.simulated.nova import moves, power, records, rows
+from stackmend.lab.simulated.nova import evacuate, live, power, records, resize, rows
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.times import stamp
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
@@ -173,8 +173,12 @@ _ACTIONS: dict[str, Action] = {
     "lock": _lock,
     "unlock": _unlock,
     "os-getConsoleOutput": _console,
-    "evacuate": moves.evacuate,
-    "os-migrateLive": moves.migrate_live,
+    "evacuate": evacuate.evacuate,
+    "os-migrateLive": live.migrate_live,
+    "migrate": resize.migrate,
+    "resize": resize.resize,
+    "confirmResize": resize.confirm,
+    "revertResize": resize.revert,
 }
 
 OPERATIONS = (Operation("POST", "/servers/{server}/action", act),)

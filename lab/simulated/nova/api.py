@@ -1,6 +1,17 @@
 """The compute service: its place, versions and operations."""
 
-from stackmend.lab.simulated.nova import actions, attachments, catalogue, history, hosts, servers, services
+from stackmend.lab.simulated.nova import (
+    actions,
+    attachments,
+    catalogue,
+    create,
+    groups,
+    history,
+    hosts,
+    migrations,
+    servers,
+    services,
+)
 from stackmend.lab.simulated.web import Call, Operation, Reply, Service, Versions, fault_body
 
 VERSIONS = Versions("compute", (2, 1), (2, 104), "X-OpenStack-Nova-API-Version")
@@ -35,7 +46,7 @@ def _under_v21(operation: Operation) -> Operation:
     )
 
 
-_PARTS = (servers, actions, history, attachments, services, hosts, catalogue)
+_PARTS = (servers, create, actions, history, attachments, services, hosts, migrations, groups, catalogue)
 SERVICE = Service(
     "compute",
     "/compute",

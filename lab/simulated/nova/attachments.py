@@ -160,7 +160,7 @@ def _detach(call: Call) -> Reply:
     device = _device(call, instance["uuid"])
     check(call, instance, "detach_volume", _DETACHABLE, ())
     if device["boot_index"] == 0:
-        raise ApiError(403, "Cannot detach a root device volume")
+        raise ApiError(400, "Cannot detach a root device volume")
     volume = cinder.volume(call.cloud, device["volume_id"])
     assert volume is not None
     if (volume["status"], volume["attach_status"]) != ("in-use", "attached"):

@@ -76,21 +76,34 @@ async def detach(cloud: "Cloud", server: str, volume: str, host: str, origin: Or
             rows.drop_device(cloud, device)
 
 
-def carry(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:
-    """After a move: each volume has a new attachment from the new host, the old one is gone."""
+def attach_again(cloud: "Cloud", server: str, host: str) -> list[str]:
+    """A second attachment of each volume, from ``host``, which the mappings name from now on; the first ones."""
+    old = []
+    for device in rows.devices(cloud, server):
+        if cloud.legacy or not device["attachment_id"]:
+            continue
+        made = cinder.reserve(cloud, device["volume_id"], server)
+        cinder.connect(cloud, made, host, device["device_name"])
+        cinder.complete(cloud, made, device["volume_id"], server, host, device["device_name"])
+        cloud.nova.update("block_device_mapping", {"id": device["id"]}, attachment_id=made)
+        old.append(str(device["attachment_id"]))
+    return old
+
+
+def let_go(cloud: "Cloud", server: str, old: list[str], host: str, origin: Origin) -> None:
+    """The end of a move: the attachments from the host it left are deleted."""
+    for attachment in old:
+        row = cinder.attachment(cloud, attachment)
+        if row is not None:
+            cinder.drop(cloud, row)
     for device in rows.devices(cloud, server):
         if cloud.legacy:
             cinder.change(cloud, device["volume_id"], attached_host=host)
-            continue
-        if not device["attachment_id"]:
-            continue
-        old = cinder.attachment(cloud, device["attachment_id"])
-        made = cinder.reserve(cloud, device["volume_id"], server)
-        cinder.connect(cloud, made, host, device["device_name"])
-        if old is not None:
-            cinder.drop(cloud, old)
-        cinder.complete(cloud, made, device["volume_id"], server, host, device["device_name"])
-        cloud.nova.update("block_device_mapping", {"id": device["id"]}, attachment_id=made)
-        cloud.journal.effect(
-            "attachment.create", made, volume=device["volume_id"], server=server, host=host, **origin.ids
-        )
+        elif device["attachment_id"]:
+            details = {"volume": device["volume_id"], "server": server, "host": host}
+            cloud.journal.effect("attachment.create", device["attachment_id"], **details, **origin.ids)
+
+
+def carry(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:
+    """After a move: each volume has a new attachment from the new host, the old one is gone."""
+    let_go(cloud, server, attach_again(cloud, server, host), host, origin)

@@ -127,10 +127,14 @@ async def delete(cloud: "Cloud", row: Row, origin: Origin) -> None:
         with records.event(cloud, server, "compute_terminate_instance", row["host"], origin):
             rows.change(cloud, server, task_state="deleting")
             await asyncio.sleep(cloud.settings.stop_seconds)
-            for device in rows.devices(cloud, server):
+            devices = rows.devices(cloud, server)
+            for device in devices:
                 rows.drop_device(cloud, device)
             for attachment in cinder.attachments(cloud, server=server):
                 cinder.drop(cloud, attachment)
+            for device in devices:
+                if device["delete_on_termination"]:
+                    cinder.delete(cloud, device["volume_id"])
             cloud.hypervisors.guests.remove(server, row["host"])
             _forget(cloud, server)
             rows.change(cloud, server, vm_state="deleted", task_state=None, deleted=row["id"], deleted_at=stamp())

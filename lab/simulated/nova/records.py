@@ -71,3 +71,8 @@ def _finish(cloud: "Cloud", event_id: int, action_id: int, result: str, details:
     )
     columns = {"message": "Error"} if result == "Error" else {}
     cloud.nova.update("instance_actions", {"id": action_id}, updated_at=now, **columns)
+
+
+def fault(cloud: "Cloud", server: str, message: str) -> None:
+    """What a server in error shows as its fault."""
+    cloud.nova.insert("instance_faults", created_at=stamp(), instance_uuid=server, code=500, message=message, deleted=0)

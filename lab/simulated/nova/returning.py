@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from stackmend.lab.simulated.nova import power, records, rows
-from stackmend.lab.simulated.nova.moves import drop_allocation, set_migration
+from stackmend.lab.simulated.nova import migrations, placing, power, records, rows
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.web import Caller, Origin, new_request_id
 
@@ -15,13 +14,16 @@ async def on_compute_start(cloud: "Cloud", host: str) -> None:
     """What nova-compute does when it starts: clean up what was evacuated, go on with stuck reboots."""
     done = cloud.nova.all(
         "SELECT * FROM migrations WHERE source_compute = ? AND migration_type = 'evacuation'"
-        " AND status = 'done' AND deleted = 0",
+        " AND status IN ('accepted', 'done') AND deleted = 0",
         host,
     )
     for migration in done:
+        row = rows.find(cloud, migration["instance_uuid"])
+        if row is not None and row["host"] == host:
+            continue
         cloud.hypervisors.guests.remove(migration["instance_uuid"], host)
-        drop_allocation(cloud, migration["instance_uuid"], host)
-        set_migration(cloud, migration["id"], "completed")
+        placing.drop_allocation(cloud, migration["instance_uuid"], host)
+        migrations.change(cloud, migration, "completed")
         cloud.journal.effect("host.cleanup", host, server=migration["instance_uuid"])
     here = cloud.nova.all("SELECT uuid, task_state, vm_state FROM instances WHERE host = ? AND deleted = 0", host)
     for row in here:

@@ -68,6 +68,22 @@ def add_device(cloud: "Cloud", server: str, volume: str, size: int, device_name:
     cloud.nova.insert("block_device_mapping", **values)
 
 
+def add_image_disk(cloud: "Cloud", server: str, device_name: str, image: str) -> None:
+    """The mapping of a local root disk made from an image."""
+    cloud.nova.insert(
+        "block_device_mapping",
+        created_at=stamp(),
+        device_name=device_name,
+        delete_on_termination=True,
+        instance_uuid=server,
+        deleted=0,
+        source_type="image",
+        destination_type="local",
+        image_id=image,
+        boot_index=0,
+    )
+
+
 def connection_info(volume: str, server: str) -> str:
     """What nova keeps to plug a volume again."""
     data = {"access_mode": "rw", "qos_specs": None, "encrypted": False, "cacheable": False}

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 
 def service_is_up(cloud: "Cloud", row: Row) -> bool:
-    """True when a service reported itself lately and nobody forced it down."""
-    if row["forced_down"] or not row["updated_at"]:
+    """True when a service reported itself lately and nobody forced it down.
+
+    ``updated_at`` tells less: an operator's switch moves it too.
+    """
+    if row["forced_down"] or not row["last_seen_up"]:
         return False
-    return is_fresh(cloud, row["updated_at"])
+    return is_fresh(cloud, row["last_seen_up"])
 
 
 def is_fresh(cloud: "Cloud", heartbeat: str) -> bool:
@@ -58,7 +61,11 @@ def _update(call: Call) -> Reply:
     if row is None:
         raise ApiError(404, f"Service {wanted} could not be found.")
     changes = _changes(call, row)
-    call.cloud.nova.update("services", {"id": row["id"]}, **changes)
+    return _write(call, row, changes)
+
+
+def _write(call: Call, row: Row, changes: dict[str, Any]) -> Reply:
+    call.cloud.nova.update("services", {"id": row["id"]}, updated_at=stamp(), **changes)
     call.effect("service.update", row["uuid"], host=row["host"], binary=row["binary"], changes=changes)
     return Reply(200, {"service": _view(call, _again(call, row["id"]))})
 
@@ -83,9 +90,7 @@ def _update_by_name(call: Call) -> Reply:
     if not changes:
         raise ApiError(404, "Unknown action")
     _refuse_early_return(call, row, changes)
-    call.cloud.nova.update("services", {"id": row["id"]}, **changes)
-    call.effect("service.update", row["uuid"], host=row["host"], binary=row["binary"], changes=changes)
-    return Reply(200, {"service": _view(call, _again(call, row["id"]))})
+    return _write(call, row, changes)
 
 
 def _again(call: Call, row_id: int) -> Row:
@@ -98,9 +103,16 @@ def _changes(call: Call, row: Row) -> dict[str, Any]:
     body = call.json()
     changes: dict[str, Any] = {}
     if "status" in body:
+        if body["status"] not in ("enabled", "disabled"):
+            wrong = body["status"]
+            raise ApiError(
+                400,
+                f"Invalid input for field/attribute status. Value: {wrong}."
+                f" {wrong!r} is not one of ['enabled', 'disabled']",
+            )
         disabled = body["status"] == "disabled"
         if body.get("disabled_reason") and not disabled:
-            raise ApiError(400, "Specifying disabled_reason when status is 'enabled' is invalid.")
+            raise ApiError(400, "Specifying 'disabled_reason' with status 'enabled' is invalid.")
         changes |= {"disabled": disabled, "disabled_reason": body.get("disabled_reason")}
     if "forced_down" in body:
         changes["forced_down"] = bool(body["forced_down"])

@@ -200,5 +200,5 @@ def test_ports_come_in_pages(bench: "Bench") -> None:
 def test_images_and_flavors(bench: "Bench") -> None:
     (image,) = bench.call("image", "GET", "/v2/images").json()["images"]
     assert bench.call("image", "GET", f"/v2/images/{image['id']}").json()["status"] == "active"
-    (flavor,) = bench.compute("GET", "/flavors/detail").json()["flavors"]
+    flavor, _ = bench.compute("GET", "/flavors/detail").json()["flavors"]
     assert (flavor["name"], flavor["vcpus"]) == ("small", 1)

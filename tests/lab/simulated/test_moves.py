@@ -42,9 +42,9 @@ def test_a_living_host_is_not_evacuated(bench: "Bench") -> None:
 @pytest.mark.parametrize(("version", "status"), [("2.94", "ACTIVE"), ("2.95", "SHUTOFF")])
 def test_evacuated_servers_run_only_before_2_95(bench: "Bench", dead_host: str, version: str, status: str) -> None:
     assert bench.act("db-1", version, evacuate={}).status_code == 200
+    bench.until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
     server = bench.settled("db-1", status)
     assert server["OS-EXT-SRV-ATTR:host"] != dead_host
-    bench.until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
     assert {a["host_name"] for a in bench.volume("db-data")["attachments"]} == {server["OS-EXT-SRV-ATTR:host"]}
     port = bench.call("network", "GET", f"/v2.0/ports?device_id={server['id']}").json()["ports"][0]
     assert (port["binding:host_id"], port["status"]) == (server["OS-EXT-SRV-ATTR:host"], "ACTIVE")
@@ -52,7 +52,7 @@ def test_evacuated_servers_run_only_before_2_95(bench: "Bench", dead_host: str, 
 
 def test_the_source_must_return_before_it_is_forced_up(bench: "Bench", dead_host: str) -> None:
     bench.act("db-1", "2.94", evacuate={})
-    bench.settled("db-1")
+    bench.until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
     allocations = f"/allocations/{bench.servers['db-1']}"
     assert len(bench.call("placement", "GET", allocations).json()["allocations"]) == 2
     assert force_down(bench, down=False) == 400

@@ -1,0 +1,45 @@
+"""Short words for hosts: their service, their switches, what placement and nova's records say."""
+
+from typing import Any
+
+import requests
+from contract.cloud import Cloud
+
+
+def service(cloud: Cloud, host: str) -> dict[str, Any]:
+    """The nova-compute service of a host."""
+    (found,) = cloud.nova("GET", f"/os-services?host={host}&binary=nova-compute").json()["services"]
+    return dict(found)
+
+
+def switch(cloud: Cloud, host: str, **changes: Any) -> requests.Response:
+    """PUT changes to the nova-compute service of a host."""
+    return cloud.nova("PUT", f"/os-services/{service(cloud, host)['id']}", changes)
+
+
+def force_down(cloud: Cloud, host: str, *, down: bool = True) -> requests.Response:
+    """Force a host down, or up again."""
+    return switch(cloud, host, forced_down=down)
+
+
+def provider(cloud: Cloud, host: str) -> str:
+    """The id of the resource provider of a host."""
+    (found,) = cloud.placement("GET", f"/resource_providers?name={host}").json()["resource_providers"]
+    return str(found["uuid"])
+
+
+def allocations(cloud: Cloud, server: str) -> set[str]:
+    """The hosts on whose providers a server holds an allocation."""
+    held = cloud.placement("GET", f"/allocations/{server}").json()["allocations"]
+    return {host for host in cloud.hosts if provider(cloud, host) in held}
+
+
+def migration(cloud: Cloud, server: str) -> dict[str, Any]:
+    """The newest migration record of a server."""
+    return dict(cloud.nova("GET", f"/os-migrations?instance_uuid={server}").json()["migrations"][0])
+
+
+def agent(cloud: Cloud, host: str) -> dict[str, Any]:
+    """The L2 agent of a host."""
+    (found,) = cloud.neutron("GET", f"/agents?host={host}&binary=neutron-openvswitch-agent").json()["agents"]
+    return dict(found)
