@@ -13,7 +13,7 @@ from stackmend.engine.procedures import Doors, Procedure
 from stackmend.engine.step import Step
 from stackmend.flows import repairs
 from stackmend.flows.power_loss_draft import draft
-from stackmend.tasks import guests, readiness, servers, survey, verification, volumes
+from stackmend.tasks import attachments, guests, readiness, servers, survey, verification, volumes
 from stackmend.tasks.scope import Scope
 
 PARAMETERS = (
@@ -87,7 +87,7 @@ def _repair(server: str, disk: dict[str, Any]) -> list[Step]:
 def _reattach(server: str, disk: dict[str, Any], seconds: float) -> Step:
     lost = disk["action"] == repairs.REATTACH
     when = "always" if lost else "only if the reboot did not keep it"
-    return volumes.Reattach(server, disk, seconds, when, disk["why"])
+    return attachments.Reattach(server, disk, seconds, when, disk["why"])
 
 
 PROCEDURE = Procedure(

@@ -1,4 +1,4 @@
-"""Volumes: a status that disagrees with its attachment, and an attachment that is gone."""
+"""Volumes: a status that disagrees with its attachments, and rows that were lost."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from stackmend.clients.cloud import ApiCall, Cloud
 from stackmend.clients.database import RowChange
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen
+from stackmend.engine.step import Done, Evidence, NotStarted, Seen
 from stackmend.errors import ChangedSince, NeedsHands
 from stackmend.tasks.effects import ApiStep, Databases, RowStep
 
@@ -119,94 +119,6 @@ class RestoreAttachment(RowStep):
                 expect={"volume_id": self.volume, "instance_uuid": self.server},
             )
         ]
-
-
-class Reattach(ApiStep):
-    """Attach a volume again at the device, with the tag and the flag it had (compute API: os-volume_attachments).
-
-    Undo: none; it stands behind the reboot.
-    """
-
-    slug = "volume.reattach"
-    title = "attach the volume again where it was"
-    undoable = False
-
-    def __init__(self, server: str, disk: dict[str, Any], seconds: float, when: str, why: str = "") -> None:
-        super().__init__(f"{disk['volume_id']}@{server}", why, when)
-        self.server = server
-        self.volume = str(disk["volume_id"])
-        self.disk = disk
-        self.seconds = seconds
-
-    def call(self) -> ApiCall:
-        """The attachment as it was captured; only what was set then is sent."""
-        wanted = {"volumeId": self.volume, "device": self.disk["device"]}
-        version = None
-        if self.disk.get("tag"):
-            wanted["tag"], version = self.disk["tag"], "2.49"
-        if self.disk.get("delete_on_termination"):
-            wanted["delete_on_termination"], version = True, "2.79"
-        return ApiCall(
-            "compute",
-            "POST",
-            f"/servers/{self.server}/os-volume_attachments",
-            {"volumeAttachment": wanted},
-            version,
-        )
-
-    def observe(self, record: Record, polls: Polls) -> Seen:
-        """Both services must show it; one alone is either under way or a matter for a person."""
-        # Once it was sent, only the rows themselves tell: an attachment need not move their time of change.
-        volume = polls.volumes.look(self.volume, afresh=record.acted)
-        server = polls.servers.look(self.server, afresh=record.acted)
-        if volume is None or server is None:
-            raise NeedsHands(f"volume {self.volume} or server {self.server} no longer exists: skip this step")
-        at_cinder, at_nova = self._attachment(volume), self._listed(server)
-        if at_cinder and at_nova and volume["status"] == "in-use":
-            return Done(self._evidence(at_cinder, volume))
-        if record.acted and (at_cinder or at_nova or volume["status"] in ("reserved", "attaching")):
-            return InFlight()
-        if at_nova:
-            raise NeedsHands(
-                f"nova still lists volume {self.volume} on server {self.server} and cinder knows no attachment: "
-                "detach it from the server first, then retry"
-            )
-        free = volume["status"] == "available" or (volume["status"] == "in-use" and volume.get("multiattach"))
-        if not free:
-            others = ", ".join(item["server_id"] for item in volume["attachments"]) or "nothing"
-            raise NeedsHands(
-                f"volume {self.volume} is {volume['status']} and hangs on {others}: it can't be attached to "
-                f"{self.server} before that is put right"
-            )
-        return NotStarted({"status": volume["status"]})
-
-    def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
-        """Cinder says in-use by this server; nova lists it."""
-        volume = polls.volumes.wait(self.volume, self._in_use, self.seconds, journal.check, afresh=True)
-
-        def listed(row: Row | None) -> bool | None:
-            return True if row and self._listed(row) else None
-
-        polls.servers.wait(self.server, listed, self.seconds, journal.check, afresh=True)
-        return self._evidence(self._attachment(volume) or {}, volume)
-
-    def _in_use(self, row: Row | None) -> Row | None:
-        return row if row and row["status"] == "in-use" and self._attachment(row) else None
-
-    def _attachment(self, volume: Row) -> Row | None:
-        return next((item for item in volume["attachments"] if item["server_id"] == self.server), None)
-
-    def _listed(self, server: Row) -> bool:
-        attached = server.get("os-extended-volumes:volumes_attached") or []
-        return any(item["id"] == self.volume for item in attached)
-
-    def _evidence(self, attachment: Row, volume: Row) -> Evidence:
-        return {
-            "status": volume["status"],
-            "attachment_id": attachment.get("attachment_id"),
-            "device": attachment.get("device"),
-            "host": attachment.get("host_name"),
-        }
 
 
 class LegacyReset(RowStep):
