@@ -5,6 +5,7 @@
     hosts:
       c01.example.com:
         address: 10.0.0.11
+        user: operator
         fence: {options: {ip: 10.1.0.11, systems_uri: /redfish/v1/Systems/1}}
         compute: {unit: openstack-nova-compute}
       c02.example.com:
@@ -37,19 +38,30 @@ class FenceAgent:
 
 @dataclass(frozen=True)
 class ComputeUnit:
-    """How nova-compute is run on a host: a systemd unit, or a container of ``runtime``."""
+    """How nova-compute is run on a host: a systemd unit, or a container of ``runtime``.
+
+    ``restart``: the policy that the container is given when it is started. ``log``: its log file; empty where
+    it logs to the journal, or to the container's own log.
+    """
 
     unit: str = "nova-compute"
     container: str = ""
     runtime: str = "docker"
+    restart: str = "unless-stopped"
+    log: str = ""
 
 
 @dataclass(frozen=True)
 class Host:
-    """One host. ``address``: where SSH reaches it; its own name where none is given."""
+    """One host. ``address``: where SSH reaches it; its own name where none is given.
+
+    ``user`` and ``port``: its login, where the settings of SSH say another; 0 is theirs.
+    """
 
     name: str
     address: str = ""
+    user: str = ""
+    port: int = 0
     fence: FenceAgent = field(default_factory=FenceAgent)
     compute: ComputeUnit = field(default_factory=ComputeUnit)
 
@@ -85,7 +97,7 @@ class Inventory:
         given = self._hosts.get(name, {})
         where = f"{self._where}, host {name},"
         merged = {**self._defaults, **given}
-        _known(where, merged, ("address", "fence", "compute"))
+        _known(where, merged, ("address", "user", "port", "fence", "compute"))
         fence = {**self._part(where, "fence", self._defaults), **self._part(where, "fence", given)}
         options = {
             **_mapping(where, "options", self._part(where, "fence", self._defaults).get("options")),
@@ -98,9 +110,11 @@ class Inventory:
         _known(where, compute, tuple(item.name for item in fields(ComputeUnit)))
         return Host(
             name,
-            str(merged.get("address") or name),
-            FenceAgent(str(fence.get("agent") or ""), options),
-            ComputeUnit(**{key: str(value) for key, value in compute.items()}),
+            address=str(merged.get("address") or name),
+            user=str(merged.get("user") or ""),
+            port=_port(where, merged.get("port")),
+            fence=FenceAgent(str(fence.get("agent") or ""), options),
+            compute=ComputeUnit(**{key: str(value) for key, value in compute.items()}),
         )
 
     @staticmethod
@@ -122,6 +136,14 @@ def secret_of(options: Mapping[str, Any]) -> str | None:
             raise BadInput(f"the fence agent's password is to come from ${variable}, which is not set: set it")
         return os.environ[str(variable)]
     return None
+
+
+def _port(where: str, given: Any) -> int:
+    if given is None:
+        return 0
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 < given < 65536:
+        raise BadInput(f"{where} gives port {given!r}: it must be a number from 1 to 65535")
+    return given
 
 
 def _mapping(where: str, key: str, given: Any) -> Mapping[str, Any]:

@@ -42,6 +42,10 @@ class Guest:
         """A guest has no units worth naming."""
         return Outcome(4 if verb.startswith("is-") else 5, stderr=f"Unit {unit}.service could not be found.\n")
 
+    def log(self, unit: str) -> str:
+        """A guest's log is nobody's business."""
+        return ""
+
     async def reboot(self) -> None:
         """Go away, and come back after ``boot_seconds`` with a new boot id if its host still has power."""
         row = self._row()
@@ -85,12 +89,16 @@ class Host:
     def unit(self, verb: str, unit: str) -> Outcome:
         """What ``systemctl verb unit`` does to one of its processes."""
         process = self._cloud.lab.one("SELECT * FROM processes WHERE host = ? AND binary = ?", self.name, unit)
+        if process is None and verb == "show":
+            return Outcome(0, "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n")
         if process is None:
             return Outcome(4 if verb.startswith("is-") else 5, stderr=f"Unit {unit}.service could not be found.\n")
         hypervisors = self._cloud.hypervisors
         if verb == "is-active":
             active = bool(process["running"])
             return Outcome(0 if active else 3, "active\n" if active else "inactive\n")
+        if verb == "show":
+            return _shown(process)
         if verb == "is-enabled":
             return Outcome(1, "masked\n") if process["masked"] else Outcome(0, "enabled\n")
         if verb in ("mask", "unmask"):
@@ -105,9 +113,32 @@ class Host:
         known = verb in ("start", "stop", "restart")
         return Outcome() if known else Outcome(1, stderr=f"Unknown command verb '{verb}'.\n")
 
+    def log(self, unit: str) -> str:
+        """What nova-compute wrote: that it began, and why servers of this host failed."""
+        if self._cloud.lab.one("SELECT 1 FROM processes WHERE host = ? AND binary = ?", self.name, unit) is None:
+            return "-- No entries --\n"
+        faults = self._cloud.nova.all(
+            "SELECT f.* FROM instance_faults f JOIN instances i ON i.uuid = f.instance_uuid"
+            " WHERE i.host = ? AND i.deleted = 0 ORDER BY f.id",
+            self.name,
+        )
+        told = [f"ERROR nova.compute.manager [instance: {row['instance_uuid']}] {row['message']}" for row in faults]
+        return "".join(f"{line}\n" for line in [f"INFO nova.service [-] Starting {unit} node", *told])
+
     async def reboot(self) -> None:
         """Lose power for ``boot_seconds``: its guests are gone, its unmasked processes start again."""
         self._cloud.journal.effect("host.reboot", self.name, how="ssh")
         self._cloud.hypervisors.power_off(self.name)
         await asyncio.sleep(self._cloud.settings.boot_seconds)
         self._cloud.hypervisors.power_on(self.name)
+
+
+def _shown(process: Row) -> Outcome:
+    """``systemctl show`` of the three properties that tell whether a unit runs and may start."""
+    masked = bool(process["masked"])
+    shown = {
+        "LoadState": "masked" if masked else "loaded",
+        "ActiveState": "active" if process["running"] else "inactive",
+        "UnitFileState": "masked" if masked else "enabled",
+    }
+    return Outcome(stdout="".join(f"{name}={value}\n" for name, value in shown.items()))
