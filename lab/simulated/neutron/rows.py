@@ -157,6 +157,17 @@ def add_inactive(cloud: "Cloud", port_id: str, host: str) -> None:
     _write_binding(cloud, port_id, host, "ovs" if agent_alive(cloud, host) else "binding_failed", "INACTIVE")
 
 
+def drop_inactive(cloud: "Cloud", port_id: str) -> None:
+    """Forget the bindings that a live migration prepared and that never became active."""
+    cloud.neutron.write(
+        "DELETE FROM ml2_port_binding_levels WHERE port_id = ? AND host IN"
+        " (SELECT host FROM ml2_port_bindings WHERE port_id = ? AND status = 'INACTIVE')",
+        port_id,
+        port_id,
+    )
+    cloud.neutron.write("DELETE FROM ml2_port_bindings WHERE port_id = ? AND status = 'INACTIVE'", port_id)
+
+
 def bindings(cloud: "Cloud", port_id: str) -> list[Row]:
     """Every binding of a port."""
     return cloud.neutron.all("SELECT * FROM ml2_port_bindings WHERE port_id = ? ORDER BY status", port_id)

@@ -8,6 +8,7 @@ from stackmend.lab.simulated.nova import (
     groups,
     history,
     hosts,
+    live,
     migrations,
     servers,
     services,
@@ -46,7 +47,7 @@ def _under_v21(operation: Operation) -> Operation:
     )
 
 
-_PARTS = (servers, create, actions, history, attachments, services, hosts, migrations, groups, catalogue)
+_PARTS = (servers, create, actions, history, attachments, services, hosts, migrations, live, groups, catalogue)
 SERVICE = Service(
     "compute",
     "/compute",

@@ -104,6 +104,16 @@ def let_go(cloud: "Cloud", server: str, old: list[str], host: str, origin: Origi
             cloud.journal.effect("attachment.create", device["attachment_id"], **details, **origin.ids)
 
 
+def give_back(cloud: "Cloud", server: str, old: list[str]) -> None:
+    """A move that came to nothing: the mappings name the first attachments again, the second ones go."""
+    moved = [row for row in rows.devices(cloud, server) if not cloud.legacy and row["attachment_id"]]
+    for device, attachment in zip(moved, old, strict=True):
+        made = cinder.attachment(cloud, device["attachment_id"])
+        cloud.nova.update("block_device_mapping", {"id": device["id"]}, attachment_id=attachment)
+        if made is not None:
+            cinder.drop(cloud, made)
+
+
 def carry(cloud: "Cloud", server: str, host: str, origin: Origin) -> None:
     """After a move: each volume has a new attachment from the new host, the old one is gone."""
     let_go(cloud, server, attach_again(cloud, server, host), host, origin)

@@ -7,11 +7,14 @@ from stackmend.lab.simulated.hypervisors import CONTROLLER
 from stackmend.lab.simulated.neutron import rows as neutron
 from stackmend.lab.simulated.nova import disks, migrations, placing, records, rows
 from stackmend.lab.simulated.store import Row
-from stackmend.lab.simulated.web import ApiError, Call, Origin, Reply
+from stackmend.lab.simulated.web import ApiError, Call, Operation, Origin, Reply
 
 if TYPE_CHECKING:
     from stackmend.lab.simulated.cloud import Cloud
 
+_ABORT, _COMPLETE = "abort", "complete"
+# The live migrations that copy memory now, by uuid: how each one was asked to end.
+_COPYING: dict[str, "asyncio.Future[str]"] = {}
 _SCHEMA = "Invalid input for field/attribute os-migrateLive. Value: {}. '{}' is a required property"
 
 
@@ -92,8 +95,13 @@ async def _migrate(cloud: "Cloud", row: Row, target: str, migration: Row, origin
     async with cloud.hypervisors.lock(server):
         with records.event(cloud, server, "compute_live_migration", source, origin):
             old = disks.attach_again(cloud, server, target)
+            if not cloud.hypervisors.alive(target):
+                await asyncio.sleep(cloud.settings.rpc_timeout)
+                _take_back(cloud, row, target, migration, old, "error")
+                raise records.Failed(f"Timed out waiting for a reply from {target}")
             migrations.change(cloud, migration, "running")
-            await asyncio.sleep(cloud.settings.migrate_seconds)
+            if await _copied(cloud, migration) == _ABORT:
+                return _take_back(cloud, row, target, migration, old, "cancelled")
             disks.let_go(cloud, server, old, target, origin)
             cloud.hypervisors.guests.move(server, source, target)
             for port in cloud.neutron.all("SELECT id FROM ports WHERE device_id = ?", server):
@@ -103,3 +111,71 @@ async def _migrate(cloud: "Cloud", row: Row, target: str, migration: Row, origin
             await asyncio.sleep(cloud.settings.settle_seconds)
             placing.drop_allocation(cloud, migration["uuid"], source)
             migrations.change(cloud, migration, "completed")
+            return None
+
+
+async def _copied(cloud: "Cloud", migration: Row) -> str:
+    """Copy the memory; how it ended."""
+    wish = _COPYING[migration["uuid"]] = asyncio.get_running_loop().create_future()
+    try:
+        return await asyncio.wait_for(wish, cloud.settings.migrate_seconds)
+    except TimeoutError:
+        return _COMPLETE
+    finally:
+        del _COPYING[migration["uuid"]]
+
+
+def _take_back(cloud: "Cloud", row: Row, target: str, migration: Row, old: list[str], status: str) -> None:
+    """The rollback: what was prepared for the target goes, and the server is as it was."""
+    server = row["uuid"]
+    disks.give_back(cloud, server, old)
+    for port in cloud.neutron.all("SELECT id FROM ports WHERE device_id = ?", server):
+        neutron.drop_inactive(cloud, port["id"])
+    placing.drop_allocation(cloud, server, target)
+    placing.hand_over(cloud, migration["uuid"], server)
+    rows.change(cloud, server, task_state=None)
+    migrations.change(cloud, migration, status)
+
+
+def _ended(how: str, verb: str, action: str) -> Any:
+    """End a live migration that copies memory; nova answers before its compute has done it."""
+
+    def end(call: Call) -> Reply:
+        row = rows.instance(call)
+        if row["task_state"] != "migrating":
+            raise ApiError(409, f"Instance {row['uuid']} is in an invalid state for '{verb}'")
+        found = call.cloud.nova.one(
+            "SELECT * FROM migrations WHERE id = ? AND instance_uuid = ?", call.params["migration"], row["uuid"]
+        )
+        if found is None:
+            raise ApiError(404, f"Migration {call.params['migration']} not found for instance {row['uuid']}")
+        if found["status"] != "running":
+            message = f"Migration {found['id']} state of instance {row['uuid']} is {found['status']}."
+            raise ApiError(400, f"{message} Cannot {verb} while the migration is in this state.")
+        records.begin(call.cloud, row["uuid"], action, call.origin)
+        call.effect(f"migration.{how}", row["uuid"], migration=found["id"])
+        if (wish := _COPYING.get(found["uuid"])) is not None and not wish.done():
+            wish.set_result(how)
+        return Reply(202)
+
+    return end
+
+
+_RULE = "os_compute_api:servers:migrations:{}"
+_ONE = "/servers/{server}/migrations/{migration}"
+OPERATIONS = (
+    Operation(
+        "DELETE",
+        _ONE,
+        _ended(_ABORT, "abort live migration", "live_migration_cancel"),
+        policy=_RULE.format("delete"),
+        since=24,
+    ),
+    Operation(
+        "POST",
+        f"{_ONE}/action",
+        _ended(_COMPLETE, "force_complete", "live_migration_force_complete"),
+        policy=_RULE.format("force_complete"),
+        since=22,
+    ),
+)

@@ -113,16 +113,6 @@ def _show(call: Call) -> Reply:
     )
 
 
-def _refuse(verb: str) -> Any:
-    """The simulated cloud's live migrations can't be ended or hurried; at rest nova refuses with these words."""
-
-    def refuse(call: Call) -> Reply:
-        server = rows.instance(call)["uuid"]
-        raise ApiError(409, f"Instance {server} is in an invalid state for '{verb}'")
-
-    return refuse
-
-
 _RULE = "os_compute_api:{}"
 _OF = "/servers/{server}/migrations"
 _ONE = f"{_OF}/{{migration}}"
@@ -130,14 +120,4 @@ OPERATIONS = (
     Operation("GET", "/os-migrations", _list, policy=_RULE.format("os-migrations:index")),
     Operation("GET", _OF, _in_progress, policy=_RULE.format("servers:migrations:index"), since=23),
     Operation("GET", _ONE, _show, policy=_RULE.format("servers:migrations:show"), since=23),
-    Operation(
-        "DELETE", _ONE, _refuse("abort live migration"), policy=_RULE.format("servers:migrations:delete"), since=24
-    ),
-    Operation(
-        "POST",
-        f"{_ONE}/action",
-        _refuse("force_complete"),
-        policy=_RULE.format("servers:migrations:force_complete"),
-        since=22,
-    ),
 )
