@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from stackmend.lab.control import LabError
+from stackmend.lab.openstack.cache import Cache
 
 Say = Callable[[str], None]
 PACKAGES = {
@@ -45,26 +45,32 @@ def provide(say: Say, path: str = _PATH) -> None:
     _apt("install", "-y", "--no-install-recommends", *packages)
 
 
-def broker(cache: Path, say: Say) -> Path:
-    """The directory with rabbitmq-server: the system's own, else the package unpacked into the cache.
+def broker(parts: Cache, say: Say) -> Path:
+    """The directory with rabbitmq-server: the system's own, else the package's, unpacked into the cache.
 
     It is unpacked and not installed, because its installation starts a broker. LabError when neither is possible.
     """
-    unpacked = cache / "rabbitmq"
-    for root in (Path("/"), unpacked):
-        for found in sorted(root.glob(_BROKER)):
-            return found
+    return _broker_in(Path("/")) or _unpacked(parts.part("rabbitmq", lambda place: _unpack(place, say)))
+
+
+def _broker_in(root: Path) -> Path | None:
+    return next(iter(sorted(root.glob(_BROKER))), None)
+
+
+def _unpacked(place: Path) -> Path:
+    found = _broker_in(place)
+    if found is None:
+        raise LabError(f"the package rabbitmq-server has no {_BROKER}: install RabbitMQ some other way")
+    return found
+
+
+def _unpack(place: Path, say: Say) -> None:
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise LabError("the lab needs rabbitmq-server: install it, or let apt-get and dpkg be there to fetch it")
     say("fetching rabbitmq-server")
-    with tempfile.TemporaryDirectory(dir=cache) as directory:
-        # apt fetches as a user of its own, who must be let in.
-        Path(directory).chmod(0o755)
-        _apt("download", "rabbitmq-server", directory=directory)
-        (package,) = Path(directory).glob("rabbitmq-server_*.deb")
-        _run(["dpkg", "-x", str(package), f"{directory}/tree"], directory)
-        Path(directory, "tree").rename(unpacked)
-    return next(iter(unpacked.glob(_BROKER)))
+    _apt("download", "rabbitmq-server", directory=str(place))
+    (package,) = place.glob("rabbitmq-server_*.deb")
+    _run(["dpkg", "-x", str(package), str(place)], str(place))
 
 
 def _apt(*arguments: str, directory: str = "/") -> None:
@@ -75,4 +81,4 @@ def _run(command: list[str], directory: str) -> None:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise LabError(f"{' '.join(command[:1] + command[4:])} ended with code {done.returncode}: {' | '.join(last)}")
+        raise LabError(f"{' '.join(command)} ended with code {done.returncode}: {' | '.join(last)}")

@@ -17,6 +17,19 @@ def default() -> Path:
     return Path(base).expanduser() / "stackmend" / "lab"
 
 
+@contextmanager
+def locked(lock: Path, say: Say) -> Iterator[None]:
+    """Hold a lock file; whoever comes meanwhile waits. It is let go also when this process is killed."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another process that holds {lock}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class Cache:
     """A directory of parts, each built under a lock by whoever needs it first."""
 
@@ -32,25 +45,13 @@ class Cache:
         place = self.directory / name
         if (place / _COMPLETE).exists():
             return place
-        with self.locked(name):
+        with locked(self.directory / f"{name}.lock", self._say):
             if not (place / _COMPLETE).exists():
                 shutil.rmtree(place, ignore_errors=True)
                 place.mkdir(parents=True)
                 build(place)
                 (place / _COMPLETE).touch()
         return place
-
-    @contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """Hold the lock of a name; it is let go also when this process is killed."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / f"{name}.lock").open("w", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._say(f"waiting for another process that builds {name}")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def purge(self) -> None:
         """Remove everything that was built."""

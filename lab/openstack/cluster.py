@@ -5,15 +5,16 @@ from pathlib import Path
 
 from stackmend.lab.openstack import health
 from stackmend.lab.openstack.daemon import Daemon
-from stackmend.lab.openstack.processes import RUNNING, Processes
+from stackmend.lab.openstack.processes import RUNNING, STOPPED, Processes
 from stackmend.lab.openstack.rendering import write
 from stackmend.lab.openstack.services import services
-from stackmend.lab.openstack.services.neutron import AGENT
+from stackmend.lab.openstack.services.base import STORES
+from stackmend.lab.openstack.services.neutron import AGENT, AGENTS
 from stackmend.lab.openstack.site import Site
 from stackmend.lab.openstack.starting import Start
 
-_SETTLE = 90.0
-_STORES = ("rabbitmq", "epmd", "mariadbd")
+_SETTLE = 120.0
+_LAST_TO_STOP = ("rabbitmq", "epmd", "mariadbd")
 
 
 class Cluster:
@@ -35,35 +36,52 @@ class Cluster:
             service.prepare()
         write(self.site, "clients/clouds.yaml", self.site.clouds_yaml)
 
-    def start(self, names: Iterable[str] = ()) -> None:
-        """Start these processes (none given: all) and return when they work: APIs answer, services have
+    def start(self, names: Iterable[str]) -> None:
+        """Start those of these processes that are stopped, and return when they work: APIs answer, services have
         reported and answer over RPC. LabError names the one that doesn't.
         """
-        chosen = [self.daemons[name] for name in names] or list(self.daemons.values())
+        chosen = [self.daemons[name] for name in names if self.processes.state(name) == STOPPED]
+        # First, and alone: what the others last reported is read from it.
+        Start(self.processes, [daemon for daemon in chosen if daemon.name == "mariadbd"]).run()
         before = health.heartbeats(self.site)
         Start(self.processes, chosen).run()
-        self.settled(chosen, before)
+        stores = {daemon.name for daemon in chosen} & set(STORES)
+        self.settled([self.daemons[name] for name in self.running()] if stores else chosen, before)
 
-    def settled(self, daemons: Iterable[Daemon], before: dict[str, str]) -> None:
-        """Wait until each has reported since ``before`` was read, and answers over RPC."""
-        names = [daemon.heartbeat for daemon in daemons if daemon.heartbeat]
-        if any(daemon.name == "l2-agents" for daemon in daemons):
-            names += [f"{AGENT}@{host}" for host in self.site.hosts if not self.is_silent(host)]
-        servers = [daemon.rpc for daemon in daemons if daemon.rpc]
-        if names:
-            health.reported(self.site, names, before, _SETTLE)
-        if servers:
-            health.pinged(self.site, servers, _SETTLE)
+    def settled(self, daemons: Iterable[Daemon], before: dict[str, str], agents: Iterable[str] = ()) -> None:
+        """Wait until each has reported since ``before`` was read, and answers over RPC.
+
+        ``agents``: the hosts whose L2 agents must have reported too. While the database or the bus is away,
+        nothing can settle, and nothing is waited for.
+        """
+        if not all(self.works(name) for name in STORES):
+            return
+        waiting = list(daemons)
+        if any(daemon.name == AGENTS for daemon in waiting):
+            agents = [host for host in self.site.hosts if not self.is_silent(host)]
+        reporting = [*(daemon.heartbeat for daemon in waiting if daemon.heartbeat)]
+        reporting += [f"{AGENT}@{host}" for host in agents] if self.works(AGENTS) else []
+        health.reported(self.site, reporting, before, _SETTLE)
+        health.pinged(self.site, [daemon.rpc for daemon in waiting if daemon.rpc], _SETTLE)
 
     def stop(self) -> None:
         """End every process: those that need the stores first."""
-        self.processes.stop(*(name for name in self.daemons if name not in _STORES))
-        for name in _STORES:
+        self.processes.stop(*(name for name in self.daemons if name not in _LAST_TO_STOP))
+        for name in _LAST_TO_STOP:
             self.processes.stop(name, patience=30)
 
+    @property
+    def words(self) -> dict[str, str]:
+        """The process that answers for each service, by the word for it: ``compute`` for nova-api's."""
+        return {service.word: service.api or service.name for service in self.services}
+
+    def works(self, name: str) -> bool:
+        """Whether a process is there and not paused."""
+        return self.processes.state(name) == RUNNING
+
     def running(self) -> list[str]:
-        """The names of the processes that are there and not paused."""
-        return [name for name in self.daemons if self.processes.state(name) == RUNNING]
+        """The names of the processes that work."""
+        return [name for name in self.daemons if self.works(name)]
 
     @property
     def silent(self) -> Path:

@@ -17,8 +17,8 @@ class Rpc:
 class Daemon:
     """One process.
 
-    ``after``: processes that must work before this one is started. ``url``: answers when it works.
-    ``port``: takes connections when it works. ``heartbeat``: ``BINARY@HOST`` of the row in which it reports.
+    ``after``: processes that must work before this one is started. ``port``: takes connections when it works.
+    ``url``: answers when it works. ``heartbeat``: ``BINARY@HOST`` of the row in which it reports.
     """
 
     name: str

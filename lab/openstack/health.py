@@ -96,6 +96,8 @@ def reported(site: Site, names: Iterable[str], before: dict[str, str], seconds: 
 def pinged(site: Site, servers: Iterable[Rpc], seconds: float) -> None:
     """Wait until each RPC server answers over the bus; LabError names those that do not."""
     names = [f"{rpc.exchange},{rpc.topic},{rpc.server}" for rpc in servers]
+    if not names:
+        return
     command = [site.program("python"), str(_PING), site.transport_url, str(seconds), *names]
     done = subprocess.run(command, env=site.environment(), capture_output=True, text=True, check=False)
     if done.returncode:

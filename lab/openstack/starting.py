@@ -35,12 +35,19 @@ class Start:
     def _bring_up(self, daemon: Daemon) -> None:
         try:
             if self._all_work(daemon.after):
-                self._processes.start(daemon)
+                self._start(daemon)
                 self._wait(daemon)
                 self._works[daemon.name].set()
         except LabError:
             self._failed.set()
             raise
+
+    def _start(self, daemon: Daemon) -> None:
+        """Start it if it is stopped; never beside somebody else's on its port, for which it would be taken."""
+        if self._ended(daemon) and daemon.port and health.connects(daemon.port):
+            why = "another lab, or anything else, has it: stop that, or use another port base"
+            raise LabError(f"{daemon.name} can't have port {daemon.port}: {why}")
+        self._processes.start(daemon)
 
     def _all_work(self, names: Iterable[str]) -> bool:
         """Wait for what is started along with it; False when that fails."""

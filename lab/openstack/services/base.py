@@ -10,7 +10,7 @@ from stackmend.lab.openstack.rendering import write
 from stackmend.lab.openstack.site import ADDRESS, Site
 
 _INSIDE = Path(__file__).parents[1] / "inside"
-_STORES = ("mariadbd", "rabbitmq")
+STORES = ("mariadbd", "rabbitmq")
 Command = tuple[str, ...]
 
 
@@ -79,21 +79,28 @@ class Service:
         named = [argument for file in files for argument in ("--config-file", self.etc(file))]
         return (*named, "--config-dir", str(self.site.etc / "empty"))
 
-    def wsgi(self, application: str, env: Mapping[str, str], arguments: Command = (), options: Command = ()) -> Daemon:
+    def wsgi(
+        self,
+        application: str,
+        env: Mapping[str, str],
+        arguments: Command = (),
+        options: Command = (),
+        after: tuple[str, ...] = STORES,
+    ) -> Daemon:
         """Its API: uwsgi on its port, around ``MODULE:NAME``, which can be told to answer late.
 
-        ``arguments``: what the application finds in sys.argv. ``options``: more of uwsgi's own.
+        ``arguments``: what the application finds in sys.argv. ``options``: more of uwsgi's own. ``after``: as
+        Daemon's; an API could start without the bus, but what others wait for shall have the processors first.
         """
         port = self.site.ports[self.api]
         entry = {"LAB_APPLICATION": application, "LAB_SLOW": str(self.site.run / "slow" / self.api)}
         passed = ("--pyargv", " ".join(arguments)) if arguments else ()
         command = (self.site.program("uwsgi"), *_listen(options, port), *_UWSGI, *passed)
         virtualenv = ("--virtualenv", str(self.site.venv), "--wsgi-file", str(_INSIDE / "late.py"))
-        return Daemon(
-            self.api, (*command, *virtualenv), {**entry, **env}, after=("mariadbd",), url=f"http://{ADDRESS}:{port}/"
-        )
+        url = f"http://{ADDRESS}:{port}/"
+        return Daemon(self.api, (*command, *virtualenv), {**entry, **env}, after=after, url=url, port=port)
 
-    def worker(self, program: str, *arguments: str, after: tuple[str, ...] = _STORES, **health: Any) -> Daemon:
+    def worker(self, program: str, *arguments: str, after: tuple[str, ...] = STORES, **health: Any) -> Daemon:
         """One of its processes without an API, by the name of its command; ``health`` are Daemon's fields."""
         return Daemon(program, (self.site.program(program), *arguments), after=after, **health)
 

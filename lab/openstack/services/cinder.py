@@ -6,6 +6,7 @@ from stackmend.lab.openstack.daemon import Daemon, Rpc
 from stackmend.lab.openstack.services.base import Command, Config, Endpoint, Service
 from stackmend.lab.openstack.site import CONTROLLER
 
+VOLUME = "cinder-volume"
 _BACKEND = f"{CONTROLLER}@fake1"
 
 
@@ -34,9 +35,9 @@ class Cinder(Service):
         """All of them."""
         files = self.configured("cinder.conf")
         scheduler = Rpc("openstack", "cinder-scheduler", CONTROLLER)
-        volume = Rpc("openstack", f"cinder-volume.{_BACKEND}", CONTROLLER)
+        volume = Rpc("openstack", f"{VOLUME}.{_BACKEND}", CONTROLLER)
         return [
             self.wsgi("cinder.wsgi.api:application", {}, arguments=files),
             self.worker("cinder-scheduler", *files, heartbeat=f"cinder-scheduler@{CONTROLLER}", rpc=scheduler),
-            self.worker("cinder-volume", *files, heartbeat=f"cinder-volume@{_BACKEND}", rpc=volume),
+            self.worker(VOLUME, *files, heartbeat=f"{VOLUME}@{_BACKEND}", rpc=volume),
         ]

@@ -38,4 +38,6 @@ class Keystone(Service):
 
     def daemons(self) -> list[Daemon]:
         """The API."""
-        return [self.wsgi("keystone.wsgi.api:application", {"OS_KEYSTONE_CONFIG_DIR": self.etc("")})]
+        return [
+            self.wsgi("keystone.wsgi.api:application", {"OS_KEYSTONE_CONFIG_DIR": self.etc("")}, after=("mariadbd",))
+        ]

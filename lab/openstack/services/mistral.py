@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from stackmend.lab.openstack.daemon import Daemon
-from stackmend.lab.openstack.services.base import Command, Config, Endpoint, Service
+from stackmend.lab.openstack.services.base import STORES, Command, Config, Endpoint, Service
 
 _PARTS = ("engine", "executor", "event-engine", "notifier")
 
@@ -33,4 +33,4 @@ class Mistral(Service):
 
     def _part(self, part: str) -> Daemon:
         command = (self.site.program("mistral-server"), *self.configured("mistral.conf"), "--server", part)
-        return Daemon(f"mistral-{part}", command, after=("mariadbd", "rabbitmq"))
+        return Daemon(f"mistral-{part}", command, after=STORES)

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stackmend.lab.openstack.daemon import Daemon, Rpc
-from stackmend.lab.openstack.services.base import Command, Config, Endpoint, Service
+from stackmend.lab.openstack.services.base import STORES, Command, Config, Endpoint, Service
 from stackmend.lab.openstack.site import CONTROLLER
 
 AGENT = "neutron-openvswitch-agent"
-_AGENTS = Path(__file__).parents[1] / "inside" / "l2_agents.py"
+# The one process that speaks for all of them.
+AGENTS = "l2-agents"
+_SCRIPT = Path(__file__).parents[1] / "inside" / "l2_agents.py"
 
 
 class Neutron(Service):
@@ -48,10 +50,10 @@ class Neutron(Service):
         ]
 
     def _agents(self) -> Daemon:
-        command = (self.site.program("python"), str(_AGENTS), *self._files)
+        command = (self.site.program("python"), str(_SCRIPT), *self._files)
         env = {
             "LAB_HOSTS": " ".join(self.site.hosts),
             "LAB_SILENT": str(self.site.run / "silent"),
             "LAB_DATABASE": self.site.database("neutron"),
         }
-        return Daemon("l2-agents", command, env, after=("mariadbd", "rabbitmq"))
+        return Daemon(AGENTS, command, env, after=STORES)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from stackmend.lab.openstack.daemon import Daemon, Rpc
-from stackmend.lab.openstack.services.base import Command, Config, Endpoint, Service
+from stackmend.lab.openstack.services.base import STORES, Command, Config, Endpoint, Service
 from stackmend.lab.openstack.site import CONTROLLER
 
 COMPUTE = "nova-compute"
@@ -66,6 +66,6 @@ class Nova(Service):
 
     def _compute(self, host: str) -> Daemon:
         command = (self.site.program(COMPUTE), *self.configured(f"{host}.conf"))
-        needs = ("mariadbd", "rabbitmq", "keystone", "placement")
+        needs = (*STORES, "keystone", "placement")
         name = compute_process(host)
         return Daemon(name, command, after=needs, heartbeat=name, rpc=Rpc("nova", "compute", host))

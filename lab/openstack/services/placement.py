@@ -25,4 +25,6 @@ class Placement(Service):
 
     def daemons(self) -> list[Daemon]:
         """The API."""
-        return [self.wsgi("placement.wsgi.api:application", {"OS_PLACEMENT_CONFIG_DIR": self.etc("")})]
+        return [
+            self.wsgi("placement.wsgi.api:application", {"OS_PLACEMENT_CONFIG_DIR": self.etc("")}, after=("mariadbd",))
+        ]
