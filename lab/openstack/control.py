@@ -143,6 +143,11 @@ class OpenStackLab:
         return description.describe(self._cluster)
 
     @property
+    def cache(self) -> Path:
+        """The directory that its environment and its clean state are kept in."""
+        return Path(record.read(self.directory).cache)
+
+    @property
     def client(self) -> str:
         """Path of the ``openstack`` command of the lab's own release."""
         return self._cluster.site.program("openstack")

@@ -74,8 +74,10 @@ class Processes:
                 os.killpg(pid, number)
 
     def pause(self, name: str) -> None:
-        """SIGSTOP."""
+        """SIGSTOP, and return when it has stopped."""
         self.signal(name, signal.SIGSTOP)
+        while self.state(name) == RUNNING:
+            time.sleep(_POLL)
 
     def resume(self, name: str) -> None:
         """SIGCONT."""
