@@ -11,9 +11,10 @@ from stackmend.engine.parameters import Parameter
 from stackmend.engine.plan import Stage
 from stackmend.engine.procedures import Doors, Procedure
 from stackmend.engine.step import Step
+from stackmend.flows import fencing_stage
 from stackmend.flows.evacuate_host_draft import draft
 from stackmend.flows.movable import tag_names
-from stackmend.tasks import brake, evacuation, fencing, host_survey, hosts, power, survey, verification
+from stackmend.tasks import evacuation, host_survey, hosts, power, survey, verification
 from stackmend.tasks.scope import Scope
 
 PARAMETERS = (
@@ -25,20 +26,13 @@ PARAMETERS = (
     Parameter("leave", "leave servers of such names to the service that owns them", many=True, default=["amphora-*"]),
     Parameter("shared_disks", "instance disks are on storage that all hosts share", bool, False),
     Parameter("consent", "this server's local disk may be lost (name, id or all)", many=True),
-    Parameter("fenced", "the host is off: how you know; instead of its fence agent", default=""),
-    Parameter("dead", "the host is dead: how you know; instead of a second witness", default=""),
-    Parameter("override_brake", "go on where the brake holds: why", default=""),
-    Parameter("most_down", "the share of hosts that may be down before the brake holds", float, 0.34, least=0),
-    Parameter("most_hosts", "evacuations of how many other hosts make the brake hold", int, 2, least=1),
-    Parameter("window", "hours for which they count", float, 1.0, least=0),
-    Parameter("dead_timeout", "seconds to wait for the evidence that the host is dead", float, 120.0, least=0),
-    Parameter("fence_timeout", "seconds for its power to go off", float, 120.0, least=1),
+    *fencing_stage.PARAMETERS,
     Parameter("evacuate_timeout", "seconds one evacuation may take", float, 900.0, least=1),
     Parameter("attempts", "how many times a failed evacuation is sent in all", int, 6, least=1),
     Parameter("boot_timeout", "seconds a server may take to start", float, 600.0, least=1),
 )
 STAGES = (
-    Stage("fence", "the host is proved dead and kept so", gate=True),
+    fencing_stage.STAGE,
     Stage("recover", "its servers come back elsewhere"),
     Stage("hold", "the host is held"),
 )
@@ -55,7 +49,7 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
 def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
     """The runbook."""
     if stage == "fence":
-        return _reserved(facts) if facts["reserved"] else _fence(facts)
+        return _reserved(facts) if facts.get("reserved") else fencing_stage.steps(facts)
     if stage == "hold":
         return [evacuation.HostHeld(facts["host"])]
     server, wait = facts["id"], facts["wait"]
@@ -66,20 +60,6 @@ def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
     return [
         power.StartMoved(server, facts["host"], wait["boot"]),
         verification.VerifyServer(server, facts["wanted"], wait["boot"]),
-    ]
-
-
-def _fence(facts: dict[str, Any]) -> list[Step]:
-    host, service = facts["host"], facts["service"]
-    receipt: Step = fencing.FenceStatement(host, facts["fenced"])
-    if not facts["fenced"]:
-        receipt = fencing.Fence(host, facts["agent"], facts["fence_timeout"])
-    return [
-        brake.Brake(host, facts["most_down"], facts["most_hosts"], facts["window"], facts["override_brake"]),
-        brake.HostDead(host, facts["dead_timeout"], facts["dead"]),
-        receipt,
-        hosts.ForceDown(host, service),
-        hosts.Disable(host, service, facts["reason"]),
     ]
 
 

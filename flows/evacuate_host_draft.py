@@ -10,7 +10,7 @@ from typing import Any
 from stackmend.engine.plan import Lane
 from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
-from stackmend.flows import movable, order
+from stackmend.flows import fencing_stage, movable, order
 
 OURS = "stackmend: evacuate-host"
 SECONDS_PER_SERVER = 30.0
@@ -30,7 +30,7 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     depth = order.depths(after)
     lanes = [lane for server in moving for lane in _lanes(server, captured, given, after)]
     lanes.sort(key=lambda lane: (depth.get(lane.facts["id"], 0), lane.priority, lane.key))
-    gate = [_fence_lane(captured, given), *(_reserved_lane(host, captured) for host in given["reserved"])]
+    gate = [fencing_stage.lane(captured, given, OURS), *(_reserved_lane(host, captured) for host in given["reserved"])]
     hold = Lane("cloud:hold", f"{given['host']} is held", "hold", {"host": given["host"]}, [])
     longest = 2 + max(depth.values(), default=0)
     notes = [*_room(moving, captured, given), *notes]
@@ -44,24 +44,7 @@ def _check_hosts(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
             raise BadInput(f"servers of {host} can't go to {other}: name another compute host that nova knows")
         if computes[other]["state"] != "up":
             raise BadInput(f"servers of {host} can't go to {other}: its nova-compute is {computes[other]['state']}")
-    if not (given["fenced"] or captured["fence_agent"]):
-        raise BadInput(
-            f"nothing can prove that {host} is off: name its fence agent in the inventory, or say --fenced and how "
-            "you know that it is"
-        )
-
-
-def _fence_lane(captured: Mapping[str, Any], given: Mapping[str, Any]) -> Lane:
-    host = given["host"]
-    said = ("fenced", "dead", "override_brake", "most_down", "most_hosts", "window", "dead_timeout", "fence_timeout")
-    facts = {
-        **{name: given[name] for name in ("host", *said)},
-        "service": captured["computes"][host]["id"],
-        "agent": captured["fence_agent"],
-        "reason": f"{OURS} {captured['taken_at']}",
-        "reserved": False,
-    }
-    return Lane(f"host:{host}", host, "fence", facts, [], locks=[f"host:{host}"])
+    fencing_stage.check(captured, given)
 
 
 def _reserved_lane(host: str, captured: Mapping[str, Any]) -> Lane:
