@@ -170,7 +170,7 @@ class SimulatedCloud:
         self.clear_faults()
         self.control("restore", name=name)
 
-    def settings(self, **changes: float) -> dict[str, Any]:
+    def settings(self, **changes: float | str) -> dict[str, Any]:
         """Change settings by name (delays in seconds); all of them as they are then."""
         settings: dict[str, Any] = self.control("settings", **changes)
         return settings

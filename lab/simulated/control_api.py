@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
-from stackmend.lab.simulated import damage, power_grid, seed, specs
+from stackmend.lab.simulated import damage, files, power_grid, seed, specs
 from stackmend.lab.simulated.listeners import App
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def _endpoint(cloud: "Cloud", verb: Verb) -> Callable[[Request], Awaitable[Respo
 async def _seed(cloud: "Cloud", given: dict[str, Any]) -> Any:
     planted = seed.plant(cloud, specs.read(given))
     await cloud.ssh.sync()
+    files.write_inventory(cloud)
     return planted
 
 
@@ -69,6 +70,7 @@ async def _restore(cloud: "Cloud", given: dict[str, Any]) -> Any:
     for name in cloud.listeners.names():
         await cloud.listeners[name].open()
     await cloud.ssh.sync()
+    files.write_inventory(cloud)
     return {}
 
 

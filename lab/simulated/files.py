@@ -2,12 +2,16 @@
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from stackmend.lab.simulated import fence_agent
 from stackmend.lab.simulated.identity import PASSWORD
+from stackmend.lab.simulated.redfish import SYSTEMS, USER
 
 if TYPE_CHECKING:
     from stackmend.lab.simulated.cloud import Cloud
@@ -19,6 +23,8 @@ def write_all(cloud: "Cloud", control_url: str, ssh_port: int) -> None:
     (directory / "clouds.yaml").write_text(yaml.safe_dump(_clouds(cloud)))
     for name in ("nova", "cinder", "neutron"):
         (directory / f"{name}.conf").write_text(f"[database]\nconnection = {database_url(directory, name)}\n")
+    _write_fence_agent(directory)
+    write_inventory(cloud)
     description = {
         "pid": os.getpid(),
         "control_url": control_url,
@@ -29,12 +35,43 @@ def write_all(cloud: "Cloud", control_url: str, ssh_port: int) -> None:
         "ssh_port": ssh_port,
         "ssh_key": str(directory / "ssh" / "id_ed25519"),
         "ssh_known_hosts": str(directory / "ssh" / "known_hosts"),
+        "inventory": str(directory / "inventory.yaml"),
         "journal": str(directory / "journal.jsonl"),
         "schema": "legacy" if cloud.legacy else "modern",
     }
     draft = directory / ".cloud.json"
     draft.write_text(json.dumps(description, indent=2))
     draft.rename(directory / "cloud.json")
+
+
+def write_inventory(cloud: "Cloud") -> None:
+    """Write the hosts as stackmend's inventory has them: where SSH answers, and their fence agent."""
+    directory = cloud.directory
+    options = {
+        "ip": "127.0.0.1",
+        "ipport": cloud.listeners["redfish"].port,
+        "username": USER,
+        "password_file": str(directory / "bmc_password"),
+    }
+    hosts = {
+        row["name"]: {
+            "address": row["address"],
+            "port": cloud.ssh.port,
+            "fence": {"options": {"systems_uri": f"{SYSTEMS}/{row['name']}"}},
+        }
+        for row in cloud.lab.all("SELECT name, address FROM hosts ORDER BY name")
+        if row["name"] in cloud.hypervisors.names()
+    }
+    defaults = {"fence": {"agent": str(directory / "fence_simulated"), "options": options}}
+    (directory / "inventory.yaml").write_text(yaml.safe_dump({"defaults": defaults, "hosts": hosts}, sort_keys=False))
+
+
+def _write_fence_agent(directory: Path) -> None:
+    (directory / "bmc_password").write_text(f"{PASSWORD}\n")
+    command = shlex.join([sys.executable, "-I", "-S", fence_agent.__file__])
+    script = directory / "fence_simulated"
+    script.write_text(f"#!/bin/sh\nexec {command}\n")
+    script.chmod(0o755)
 
 
 def database_url(directory: Path, name: str) -> str:

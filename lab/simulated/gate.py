@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stackmend.lab.simulated.faults import Rule
-from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply, Service, answer, new_request_id
+from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply, Service, Versions, answer, new_request_id
 
 if TYPE_CHECKING:
     from stackmend.lab.simulated.cloud import Cloud
@@ -120,16 +120,21 @@ def _version(call: Call) -> tuple[int, int]:
     if asked is None:
         return versions.minimum
     if asked == "latest":
-        return versions.maximum
+        return _newest(call, versions)
     major, _, minor = asked.partition(".")
     if not (major.isdigit() and minor.isdigit()):
         raise ApiError(400, f"API Version String {asked} is of invalid format. Must be of format MajorNum.MinorNum.")
     version = (int(major), int(minor))
-    if not versions.minimum <= version <= versions.maximum:
-        low, high = (".".join(map(str, limit)) for limit in (versions.minimum, versions.maximum))
+    newest = _newest(call, versions)
+    if not versions.minimum <= version <= newest:
+        low, high = (".".join(map(str, limit)) for limit in (versions.minimum, newest))
         call.version = version
         raise ApiError(406, f"Version {asked} is not supported by the API. Minimum is {low} and maximum is {high}.")
     return version
+
+
+def _newest(call: Call, versions: Versions) -> tuple[int, int]:
+    return (2, call.cloud.settings.compute_minor) if call.service.name == "compute" else versions.maximum
 
 
 def _asked(call: Call) -> str | None:

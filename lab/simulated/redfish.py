@@ -8,7 +8,7 @@ from stackmend.lab.simulated.identity import PASSWORD
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply, Service
 
 USER = "admin"
-_SYSTEMS = "/redfish/v1/Systems"
+SYSTEMS = "/redfish/v1/Systems"
 _RESETS = ("On", "ForceOff", "GracefulShutdown", "ForceRestart", "GracefulRestart")
 
 
@@ -17,19 +17,19 @@ def _error(_status: int, message: str, kind: str, _request_id: str) -> Any:
 
 
 def _root(call: Call) -> Reply:
-    links = {"Systems": {"@odata.id": _SYSTEMS}}
+    links = {"Systems": {"@odata.id": SYSTEMS}}
     return Reply(200, {"@odata.id": "/redfish/v1", "Id": "RootService", "RedfishVersion": "1.6.0", **links})
 
 
 def _systems(call: Call) -> Reply:
     _check_password(call)
-    members = [{"@odata.id": f"{_SYSTEMS}/{host}"} for host in call.cloud.hypervisors.names()]
-    return Reply(200, {"@odata.id": _SYSTEMS, "Members": members, "Members@odata.count": len(members)})
+    members = [{"@odata.id": f"{SYSTEMS}/{host}"} for host in call.cloud.hypervisors.names()]
+    return Reply(200, {"@odata.id": SYSTEMS, "Members": members, "Members@odata.count": len(members)})
 
 
 def _system(call: Call) -> Reply:
     host = _host(call)
-    path = f"{_SYSTEMS}/{host}"
+    path = f"{SYSTEMS}/{host}"
     reset = {
         "target": f"{path}/Actions/ComputerSystem.Reset",
         "ResetType@Redfish.AllowableValues": list(_RESETS),
@@ -64,7 +64,7 @@ def _host(call: Call) -> str:
     _check_password(call)
     host = call.params["host"]
     if host not in call.cloud.hypervisors.names():
-        raise ApiError(404, f"The resource {_SYSTEMS}/{host} could not be found.", "Base.1.8.ResourceMissingAtURI")
+        raise ApiError(404, f"The resource {SYSTEMS}/{host} could not be found.", "Base.1.8.ResourceMissingAtURI")
     return host
 
 

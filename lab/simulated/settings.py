@@ -16,6 +16,8 @@ class Settings:
     ``domains_survive`` lets a hypervisor know its guests after a power cut (as libvirt does), so that
     they can be stopped; without it they are gone (as the fake driver's are).
     ``queued_casts_survive`` keeps work sent to a dead nova-compute until it returns.
+    ``compute_minor`` is nova's newest microversion: 2.that. ``rebuilds_fail`` names hosts, parted by commas, on
+    which no server can be built again.
     """
 
     call_delay: float = 0.0
@@ -37,8 +39,10 @@ class Settings:
     sync_power_states: bool = False
     domains_survive: bool = False
     queued_casts_survive: bool = True
+    compute_minor: int = 104
+    rebuilds_fail: str = ""
 
-    def change(self, **given: float) -> None:
+    def change(self, **given: float | str) -> None:
         """Set some of them; ValueError names one that does not exist."""
         known = {field.name for field in dataclasses.fields(self)}
         unknown = sorted(set(given) - known)

@@ -22,7 +22,7 @@ def _version(call: Call) -> dict[str, object]:
     return {
         "id": "v2.1",
         "status": "CURRENT",
-        "version": "2.104",
+        "version": f"2.{call.cloud.settings.compute_minor}",
         "min_version": "2.1",
         "updated": "2013-07-23T11:33:21Z",
         "links": [{"rel": "self", "href": f"{call.cloud.url('compute')}/v2.1/"}],

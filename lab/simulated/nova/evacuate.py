@@ -76,6 +76,8 @@ async def _rebuild(cloud: "Cloud", row: Row, target: str, migration: Row, starte
             if (rows.find(cloud, server) or row)["host"] != row["host"]:
                 _collide(cloud, row, target)
             migrations.change(cloud, migration, "pre-migrating", **known)
+            if target in cloud.settings.rebuilds_fail.split(","):
+                _fail(cloud, migration, server, target)
             await asyncio.sleep(cloud.settings.evacuate_seconds)
             placing.move_ports(cloud, server, target, origin.ids)
             rows.change(cloud, server, task_state="rebuild_block_device_mapping", power_state=power.GONE)
@@ -86,6 +88,15 @@ async def _rebuild(cloud: "Cloud", row: Row, target: str, migration: Row, starte
             await _come_up(cloud, server, target, started, origin)
             placing.settle(cloud, server, target)
             migrations.change(cloud, migration, "done")
+
+
+def _fail(cloud: "Cloud", migration: Row, server: str, target: str) -> None:
+    """A rebuild that fails on its host: the server stays where it was, in error."""
+    migrations.change(cloud, migration, "failed")
+    placing.drop_allocation(cloud, server, target)
+    rows.change(cloud, server, vm_state="error", task_state=None)
+    records.fault(cloud, server, "Failed to build the guest: no space left on device")
+    raise records.Failed("Failed to build the guest: no space left on device")
 
 
 async def _come_up(cloud: "Cloud", server: str, target: str, started: bool, origin: Origin) -> None:

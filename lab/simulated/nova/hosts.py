@@ -89,6 +89,33 @@ def _show_hypervisor(call: Call) -> Reply:
     return Reply(200, {"hypervisor": _hypervisor(call, row, detail=True)})
 
 
+def _uptime(call: Call) -> Reply:
+    """Asks nova-compute itself, whose fake driver can't tell: 501 is an answer of the host all the same."""
+    if call.at_least(88):
+        raise ApiError(404, "The resource could not be found.")
+    wanted = call.params["hypervisor"]
+    row = call.cloud.nova.one("SELECT * FROM compute_nodes WHERE (uuid = ? OR id = ?) AND deleted = 0", wanted, wanted)
+    if row is None:
+        raise ApiError(404, f"Hypervisor with ID '{wanted}' could not be found.")
+    service = compute_service(call.cloud, row["host"])
+    if service is None or not service_is_up(call.cloud, service):
+        raise ApiError(400, f"Compute service of {row['host']} is unavailable at this time.")
+    if not call.cloud.hypervisors.alive(row["host"]):
+        raise ApiError(500, "Unexpected API Error. <class 'oslo_messaging.exceptions.MessagingTimeout'>")
+    raise ApiError(501, "The requested functionality is not supported.")
+
+
+def _diagnostics(call: Call) -> Reply:
+    """What the hypervisor itself says of a guest; only of one that runs."""
+    row = rows.instance(call)
+    if not call.cloud.hypervisors.alive(row["host"]):
+        raise ApiError(500, "Unexpected API Error. <class 'oslo_messaging.exceptions.MessagingTimeout'>")
+    if not call.cloud.hypervisors.guests.running(row["uuid"], row["host"]):
+        words = "Cannot get_instance_diagnostics while the instance is in this state."
+        raise ApiError(409, f"Instance {row['uuid']} in power state shutdown. {words}")
+    return Reply(200, {"state": "running", "driver": "fake", "hypervisor": "fake", "uptime": 7})
+
+
 def _zones(call: Call) -> Reply:
     hosts = None
     if call.request.url.path.endswith("/detail"):
@@ -139,6 +166,10 @@ OPERATIONS = (
     Operation("GET", "/os-hypervisors", _hypervisors, policy=_RULE.format("os-hypervisors:list")),
     Operation("GET", "/os-hypervisors/detail", _hypervisors, policy=_RULE.format("os-hypervisors:list-detail")),
     Operation("GET", "/os-hypervisors/{hypervisor}", _show_hypervisor, policy=_RULE.format("os-hypervisors:show")),
+    Operation("GET", "/os-hypervisors/{hypervisor}/uptime", _uptime, policy=_RULE.format("os-hypervisors:uptime")),
+    Operation(
+        "GET", "/servers/{server}/diagnostics", _diagnostics, policy=_RULE.format("os-server-diagnostics"), since=48
+    ),
     Operation("GET", "/servers/{server}/os-interface", _interfaces),
     Operation("GET", "/os-keypairs", _nothing("keypairs")),
     Operation("GET", "/extensions", _nothing("extensions")),
