@@ -1,5 +1,6 @@
 """placement: providers, inventories, usages, and the allocations of servers on them."""
 
+import re
 from typing import Any
 
 from stackmend.lab.simulated.candidates import COLUMNS as _CLASSES
@@ -137,6 +138,9 @@ def _of_consumer(call: Call) -> Reply:
 def _replace(call: Call) -> Reply:
     consumer, given, lab = call.params["consumer"], call.json(), call.cloud.lab
     who = lab.one("SELECT * FROM consumers WHERE uuid = ?", consumer)
+    kind = given.get("consumer_type", "INSTANCE")
+    if call.at_least(38) and not re.fullmatch("[A-Z0-9_]+", kind):
+        raise ApiError(400, f"JSON does not validate: {kind!r} does not match '^[A-Z0-9_]+$'")
     if call.at_least(28) and (who["generation"] if who else None) != given.get("consumer_generation"):
         raise ApiError(
             409,

@@ -1,58 +1,25 @@
-"""One cloud, whichever it is: plain calls to its APIs, its rows, and short words for what every test needs."""
+"""One cloud, whichever it is, and short words for what every test needs of it."""
 
 import itertools
-import time
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import requests
-import sqlalchemy
-import yaml
-from keystoneauth1.adapter import Adapter
-from keystoneauth1.identity import v3
-from keystoneauth1.session import Session
+from contract.calls import NOVA, Calls, Lab, until
 
-T = TypeVar("T")
-NOVA, CINDER, PLACEMENT = "2.100", "3.71", "1.39"
+_QUOTAS = {
+    "compute": ("instances", "cores", "ram", "server_groups", "server_group_members"),
+    "block-storage": ("volumes", "gigabytes"),
+}
 _NUMBERS = itertools.count(1)
 
 
-class Lab(Protocol):
-    """What SimulatedCloud and the real lab have in common."""
-
-    description: dict[str, Any]
-
-    def environment(self, cloud: str = ...) -> dict[str, str]: ...
-    def host(self, name: str, do: str, binary: str = "nova-compute") -> dict[str, Any]: ...
-    def service(self, name: str, *, up: bool) -> dict[str, Any]: ...
-    def power_cut(self, hosts: Iterable[str] = ()) -> dict[str, Any]: ...
-
-
-def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
-    """Wait for a condition and return what it gave; fails with ``what`` after the deadline."""
-    deadline = time.monotonic() + seconds
-    pause = 0.01
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.25)
-
-
-class Cloud:
-    """The APIs and the rows of one cloud. Every call answers its response, whatever the status."""
+class Cloud(Calls):
+    """One cloud and what was made in it."""
 
     def __init__(self, lab: Lab, names: tuple[str, str]) -> None:
-        self.lab = lab
-        admin, member = (self._session(name) for name in names)
-        self._sessions = {False: admin, True: member}
-        self._engines = {
-            name: sqlalchemy.create_engine(url) for name, url in lab.description["databases"].items() if url
-        }
+        super().__init__(lab, names)
         self._servers: list[str] = []
+        self._kept: list[str] = []
         self._volumes: list[str] = []
         services = self.nova("GET", "/os-services?binary=nova-compute").json()["services"]
         self.hosts = sorted(service["host"] for service in services)
@@ -61,66 +28,28 @@ class Cloud:
         self.image = self.call("image", "GET", "/v2/images").json()["images"][0]["id"]
         self.network = self.neutron("GET", "/networks?name=net1").json()["networks"][0]["id"]
 
-    def _session(self, name: str) -> Session:
-        with open(self.lab.description["clouds_yaml"], encoding="utf-8") as file:
-            auth = yaml.safe_load(file)["clouds"][name]["auth"]
-        return Session(v3.Password(**auth))
-
     def sweep(self) -> None:
-        """Ask for the deletion of every server that was made since the last time; nobody waits for it."""
+        """Ask for the deletion of the servers that were made since the last time, and of volumes that are free.
+
+        Nobody waits for it: a volume that is still in use is refused, and asked for the next time.
+        """
+        self._volumes = [v for v in self._volumes if self.cinder("DELETE", f"/volumes/{v}").status_code == 400]
         for server in self._servers:
             self.nova("DELETE", f"/servers/{server}")
         self._servers.clear()
 
+    def lift_quotas(self) -> None:
+        """Let every project have as much as it asks for."""
+        for project in self.call("identity", "GET", "/projects").json()["projects"]:
+            for service, kinds in _QUOTAS.items():
+                body = {"quota_set": dict.fromkeys(kinds, -1)}
+                self.call(service, "PUT", f"/os-quota-sets/{project['id']}", json=body)
+
     def close(self) -> None:
-        """Hang up."""
-        for engine in self._engines.values():
-            engine.dispose()
-
-    def call(
-        self,
-        service: str,
-        method: str,
-        path: str,
-        at: str | None = None,
-        *,
-        member: bool = False,
-        **more: Any,
-    ) -> requests.Response:
-        """A call to a service of the catalogue at a microversion."""
-        adapter = Adapter(self._sessions[member], service_type=service, interface="public")
-        return adapter.request(path, method, microversion=at, raise_exc=False, **more)
-
-    def nova(self, method: str, path: str, body: Any = None, *, at: str = NOVA, **more: Any) -> requests.Response:
-        """A call to nova."""
-        return self.call("compute", method, path, at, json=body, **more)
-
-    def cinder(self, method: str, path: str, body: Any = None, *, at: str = CINDER, **more: Any) -> requests.Response:
-        """A call to cinder."""
-        return self.call("block-storage", method, path, at, json=body, **more)
-
-    def neutron(self, method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
-        """A call to neutron."""
-        return self.call("network", method, f"/v2.0{path}", json=body, **more)
-
-    def placement(self, method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
-        """A call to placement."""
-        return self.call("placement", method, path, PLACEMENT, json=body, **more)
-
-    def rows(self, database: str, sql: str, **values: Any) -> list[dict[str, Any]]:
-        """The rows of a query."""
-        with self._engines[database].connect() as link:
-            return [dict(row) for row in link.execute(sqlalchemy.text(sql), values).mappings()]
-
-    def row(self, database: str, sql: str, **values: Any) -> dict[str, Any]:
-        """The only row of a query."""
-        (found,) = self.rows(database, sql, **values)
-        return found
-
-    def execute(self, database: str, sql: str, **values: Any) -> int:
-        """Run a statement as an operator at the database would; how many rows it changed."""
-        with self._engines[database].begin() as link:
-            return link.execute(sqlalchemy.text(sql), values).rowcount
+        """Let the last servers go, and hang up."""
+        self._servers += self._kept
+        self.sweep()
+        self.hang_up()
 
     def act(self, server: str, action: dict[str, Any], *, at: str = NOVA, **more: Any) -> requests.Response:
         """POST a server action."""
@@ -136,8 +65,13 @@ class Cloud:
         found: dict[str, Any] = self.cinder("GET", f"/volumes/{volume}").json()["volume"]
         return found
 
-    def ask_boot(self, host: str | None = None, *, root: str | None = None, member: bool = False, **more: Any) -> str:
-        """Ask for a server on a host, from the image or from a ``root`` volume; its id, before it is there."""
+    def ask_boot(
+        self, host: str | None = None, *, root: str | None = None, member: bool = False, keep: bool = False, **more: Any
+    ) -> str:
+        """Ask for a server on a host, from the image or from a ``root`` volume; its id, before it is there.
+
+        It goes with the module that asked for it, unless it is to ``keep``.
+        """
         name = f"contract-{next(_NUMBERS)}"
         server: dict[str, Any] = {"name": name, "flavorRef": self.flavors[0], "networks": [{"uuid": self.network}]}
         if root:
@@ -150,8 +84,9 @@ class Cloud:
         hints = {"OS-SCH-HNT:scheduler_hints": {"group": more.pop("group")}} if "group" in more else {}
         answer = self.nova("POST", "/servers", {"server": {**server, **more}, **hints}, member=member)
         assert answer.status_code == 202, answer.text
-        self._servers.append(answer.json()["server"]["id"])
-        return self._servers[-1]
+        made = str(answer.json()["server"]["id"])
+        (self._kept if keep else self._servers).append(made)
+        return made
 
     def settled(self, server: str, status: str = "ACTIVE", seconds: float = 60.0) -> dict[str, Any]:
         """Wait until a server has a status and nothing goes on with it."""

@@ -5,26 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contract.calls import Lab
 from contract.cloud import Cloud
-from contract.standing_lab import VARIABLE, StandingLab
+from contract.standing_lab import StandingLab
 
 from stackmend.lab.control import SimulatedCloud
 
 _HOSTS = 3
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """The marker of what needs a real OpenStack."""
-    config.addinivalue_line("markers", "openstack: needs a real OpenStack lab; left out where there is none")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the real cloud's half out where no lab is named."""
-    if os.environ.get(VARIABLE):
-        return
-    left_out = [item for item in items if item.get_closest_marker("openstack") and "contract" in item.path.parts]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(
@@ -37,7 +24,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The cloud: its APIs, its rows, and its switches (``cloud.lab``)."""
     if request.param == "openstack":
-        yield from _opened(Cloud(StandingLab(Path(os.environ[VARIABLE])), ("lab", "lab-member")))
+        real = Cloud(_real(request), ("lab", "lab-member"))
+        real.lift_quotas()
+        yield from _opened(real)
         return
     with SimulatedCloud(tmp_path_factory.mktemp("contract")) as lab:
         lab.settings(report_interval=0.2, service_down_time=1.0)
@@ -45,9 +34,29 @@ def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield from _opened(Cloud(lab, ("sim", "sim-member")))
 
 
+def _real(request: pytest.FixtureRequest) -> Lab:
+    named = Path(os.environ.get("STACKMEND_LAB_DIRECTORY", ""))
+    if StandingLab.stands_in(named):
+        return StandingLab(named)
+    lab: Lab = request.getfixturevalue("openstack_lab")
+    return lab
+
+
 def _opened(cloud: Cloud) -> Iterator[Cloud]:
     yield cloud
     cloud.close()
+
+
+@pytest.fixture(scope="session")
+def server(cloud: Cloud) -> str:
+    """An admin's running server on the first host, which every test leaves as it was."""
+    return cloud.boot(cloud.hosts[0], keep=True)
+
+
+@pytest.fixture(scope="session")
+def theirs(cloud: Cloud) -> str:
+    """A running server of a project's member, somewhere."""
+    return cloud.boot(member=True, keep=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import requests
+from contract.calls import until
 from contract.cloud import Cloud
 
 
@@ -43,3 +44,10 @@ def agent(cloud: Cloud, host: str) -> dict[str, Any]:
     """The L2 agent of a host."""
     (found,) = cloud.neutron("GET", f"/agents?host={host}&binary=neutron-openvswitch-agent").json()["agents"]
     return dict(found)
+
+
+def bring_back(cloud: Cloud, host: str) -> None:
+    """Give the host power, and force it up once it has cleaned up."""
+    cloud.lab.host(host, "power-on")
+    until(lambda: force_down(cloud, host, down=False).status_code == 200, "the host is forced up", 90)
+    until(lambda: service(cloud, host)["state"] == "up", "the host is up")

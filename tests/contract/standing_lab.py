@@ -13,7 +13,6 @@ from keystoneauth1.adapter import Adapter
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
-VARIABLE = "STACKMEND_LAB_DIRECTORY"
 _MEMBER = "contract-member"
 _CONFS = {
     "nova": ("nova/nova.conf", "database"),
@@ -21,10 +20,6 @@ _CONFS = {
     "cinder": ("cinder/cinder.conf", "database"),
     "neutron": ("neutron/neutron.conf", "database"),
     "placement": ("placement/placement.conf", "placement_database"),
-}
-_QUOTAS = {
-    "compute": ("instances", "cores", "ram", "server_groups", "server_group_members"),
-    "block-storage": ("volumes", "gigabytes"),
 }
 _PROCESSES = {
     "identity": "keystone",
@@ -51,6 +46,11 @@ class StandingLab:
             "hosts": list(self._short),
         }
         self._write_clouds()
+
+    @staticmethod
+    def stands_in(directory: Path) -> bool:
+        """True for a directory that holds such a lab: it has a script of its own."""
+        return (directory / "lab").is_file()
 
     def _etc(self, pattern: str) -> list[Path]:
         return list((self._directory / "etc").glob(pattern))
@@ -112,7 +112,7 @@ class StandingLab:
             self.host(host, "power-off")
         return {}
 
-    def power_on(self, hosts: Iterable[str] = ()) -> dict[str, Any]:
+    def power_on(self, *, hosts: Iterable[str] = ()) -> dict[str, Any]:
         """Give these hosts, or all, power again."""
         for host in tuple(hosts) or self.description["hosts"]:
             self.host(host, "power-on")
@@ -124,7 +124,7 @@ def _adapter(auth: dict[str, str], service: str) -> Adapter:
 
 
 def _make_member(auth: dict[str, str]) -> None:
-    """A project's member, no quotas, and networks that everybody may use."""
+    """A project's member, and networks that everybody may use."""
     keystone = _adapter(auth, "identity")
     if not keystone.get(f"/users?name={_MEMBER}").json()["users"]:
         project = keystone.post("/projects", json={"project": {"name": _MEMBER}}).json()["project"]["id"]
@@ -132,10 +132,6 @@ def _make_member(auth: dict[str, str]) -> None:
         user = keystone.post("/users", json={"user": account}).json()["user"]["id"]
         role = keystone.get("/roles?name=member").json()["roles"][0]["id"]
         keystone.put(f"/projects/{project}/users/{user}/roles/{role}")
-    for project in keystone.get("/projects").json()["projects"]:
-        for service, kinds in _QUOTAS.items():
-            quotas = {"quota_set": dict.fromkeys(kinds, -1)}
-            _adapter(auth, service).put(f"/os-quota-sets/{project['id']}", json=quotas)
     network = _adapter(auth, "network")
     for net in network.get("/v2.0/networks").json()["networks"]:
         network.put(f"/v2.0/networks/{net['id']}", json={"network": {"shared": True}})

@@ -1,7 +1,8 @@
 """os-reset_status, root volumes, volumes of several servers, and cinder's lists."""
 
 import pytest
-from contract.cloud import Cloud, until
+from contract.calls import until
+from contract.cloud import Cloud
 from contract.test_disks import UNDELETE, ids, states
 
 

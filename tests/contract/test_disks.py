@@ -3,7 +3,8 @@
 import uuid
 
 import pytest
-from contract.cloud import Cloud, until
+from contract.calls import until
+from contract.cloud import Cloud
 
 UNDELETE = "UPDATE volume_attachment SET deleted = 0, deleted_at = NULL, detach_time = NULL, attach_status = 'attached'"
 

@@ -1,18 +1,30 @@
 """Ports and their bindings, and the agents that wire them."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from contract.cloud import Cloud, until
-from contract.hosts import agent
+from contract.calls import until
+from contract.cloud import Cloud
+from contract.hosts import agent, migration
 
 
 @pytest.fixture(scope="module")
-def port(cloud: Cloud) -> str:
-    """The port of a running server."""
-    server = cloud.boot(cloud.hosts[0])
-    return str(active(cloud, cloud.ports(server)[0]["id"])["id"])
+def port(cloud: Cloud) -> Iterator[str]:
+    """A bound port, as a server's is, but of none: nova itself would heal the binding of its servers' ports."""
+    made = make(cloud)
+    yield made
+    cloud.neutron("DELETE", f"/ports/{made}")
+
+
+def make(cloud: Cloud) -> str:
+    """A port on the first host, once it is wired."""
+    owner = {"device_owner": "compute:nova", "device_id": str(uuid.uuid4())}
+    body = {"port": {"network_id": cloud.network, "binding:host_id": cloud.hosts[0], **owner}}
+    made = str(cloud.neutron("POST", "/ports", body).json()["port"]["id"])
+    active(cloud, made)
+    return made
 
 
 def shown(cloud: Cloud, port: str) -> dict[str, Any]:
@@ -60,6 +72,8 @@ def test_another_host_rebinds_at_once_and_its_agent_wires_it(cloud: Cloud, port:
     assert bind(cloud, port, cloud.hosts[1]) == {"host_id": cloud.hosts[1], "vif_type": "ovs", "status": "DOWN"}
     assert active(cloud, port)["revision_number"] > before
     assert rows(cloud, port) == ([(cloud.hosts[1], "ovs", "ACTIVE")], [cloud.hosts[1]])
+    bind(cloud, port, cloud.hosts[0])
+    active(cloud, port)
 
 
 def test_unbound_it_has_a_binding_to_nowhere(cloud: Cloud, port: str) -> None:
@@ -76,7 +90,15 @@ def test_a_host_that_nobody_knows_fails_in_the_answer_not_in_the_status(cloud: C
     active(cloud, port)
 
 
-def test_a_dead_agent_refuses_and_what_it_had_stays_down(cloud: Cloud, port: str) -> None:
+def live_migration(cloud: Cloud, server: str, host: str) -> str:
+    """Ask for a live migration, which is taken; how its record ends."""
+    answer = cloud.act(server, {"os-migrateLive": {"host": host, "block_migration": "auto"}})
+    assert answer.status_code == 202
+    until(lambda: migration(cloud, server)["status"] in ("error", "completed"), "the migration has ended", 60)
+    return str(migration(cloud, server)["status"])
+
+
+def test_a_dead_agent_refuses_ports_and_servers(cloud: Cloud, port: str, server: str) -> None:
     host = cloud.hosts[2]
     bind(cloud, port, host)
     active(cloud, port)
@@ -87,6 +109,9 @@ def test_a_dead_agent_refuses_and_what_it_had_stays_down(cloud: Cloud, port: str
         assert [one["host"] for one in dead] == [host]
         assert bind(cloud, port, cloud.hosts[1])["vif_type"] == "ovs"
         assert bind(cloud, port, host) == {"host_id": host, "vif_type": "binding_failed", "status": "DOWN"}
+        assert live_migration(cloud, server, host) == "error"
+        assert cloud.settled(server)["OS-EXT-SRV-ATTR:host"] == cloud.hosts[0]
+        assert cloud.ports(server)[0]["binding:host_id"] == cloud.hosts[0]
     finally:
         cloud.lab.host(host, "start", "neutron-openvswitch-agent")
     until(lambda: agent(cloud, host)["alive"], "the agent is back", 60)
@@ -155,9 +180,10 @@ def test_agents_are_no_members_business(cloud: Cloud, port: str) -> None:
 
 
 def test_ports_of_several_servers_at_once(cloud: Cloud, port: str) -> None:
-    server = shown(cloud, port)["device_id"]
-    other = cloud.boot(cloud.hosts[0])
-    found = cloud.neutron("GET", f"/ports?device_id={server}&device_id={other}").json()["ports"]
-    assert {one["device_id"] for one in found} == {server, other}
+    second = make(cloud)
+    first_server, second_server = (shown(cloud, one)["device_id"] for one in (port, second))
+    found = cloud.neutron("GET", f"/ports?device_id={first_server}&device_id={second_server}").json()["ports"]
+    assert {one["device_id"] for one in found} == {first_server, second_server}
+    cloud.neutron("DELETE", f"/ports/{second}")
     by_host = cloud.neutron("GET", f"/ports?binding:host_id={cloud.hosts[0]}&fields=id").json()["ports"]
     assert {"id": port} in by_host

@@ -5,13 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from contract.cloud import Cloud, until
-
-
-@pytest.fixture(scope="module")
-def server(cloud: Cloud) -> str:
-    """A running server that every test leaves running."""
-    return cloud.boot(cloud.hosts[0])
+from contract.calls import until
+from contract.cloud import Cloud
 
 
 def test_the_action_is_there_before_the_answer(cloud: Cloud, server: str) -> None:
@@ -37,8 +32,7 @@ def test_the_event_tells_the_end_and_the_action_does_not(cloud: Cloud, server: s
     assert (view["OS-EXT-STS:vm_state"], view["OS-EXT-STS:power_state"]) == ("active", 1)
 
 
-def test_the_caller_is_the_actions_user_not_the_owner(cloud: Cloud, server: str) -> None:
-    theirs = cloud.boot(member=True)
+def test_the_caller_is_the_actions_user_not_the_owner(cloud: Cloud, server: str, theirs: str) -> None:
     events_of = cloud.ask_reboot(theirs).headers["x-openstack-request-id"]
     action = cloud.action(theirs, events_of)
     owner = cloud.server(theirs)

@@ -32,7 +32,7 @@ def _power(cloud: "Cloud", row: Row) -> int:
 
 
 async def reboot(cloud: "Cloud", server: str, host: str, kind: str, origin: Origin) -> None:
-    """Reboot HARD or SOFT; a SOFT one of a guest that is gone becomes hard, as libvirt's driver does."""
+    """Reboot HARD or SOFT; a SOFT one of a guest that is shut down becomes hard, as libvirt's driver does."""
     async with cloud.hypervisors.lock(server):
         with records.event(cloud, server, "compute_reboot_instance", host, origin):
             _drop_dangling(cloud, server)
@@ -40,9 +40,17 @@ async def reboot(cloud: "Cloud", server: str, host: str, kind: str, origin: Orig
             suffix = "_hard" if kind == "HARD" else ""
             rows.change(cloud, server, task_state=f"reboot_started{suffix}")
             await cloud.hypervisors.boot_time(host)
+            _refuse_soft(cloud, server, host, kind)
             how = "hard" if kind == "HARD" or not cloud.hypervisors.guests.running(server, host) else "soft"
             cloud.hypervisors.guests.boot(server, host, f"{how} reboot", origin)
             rows.change(cloud, server, vm_state="active", power_state=RUNNING, task_state=None)
+
+
+def _refuse_soft(cloud: "Cloud", server: str, host: str, kind: str) -> None:
+    """A guest the hypervisor doesn't know can't be rebooted softly; the server is in error then."""
+    if kind == "SOFT" and not _known(cloud, server, host):
+        rows.change(cloud, server, vm_state="error", power_state=GONE, task_state=None)
+        raise records.Failed(f"Instance {server} could not be found.")
 
 
 def _expect_reboot(cloud: "Cloud", server: str, kind: str) -> None:

@@ -10,6 +10,7 @@ from stackmend.lab.simulated.times import from_query, stamp
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
 
 _MAX_LIMIT = 1000
+_METADATA_LENGTH = 255
 _COLUMN_OF_FILTER = {
     "project_id": "project_id",
     "tenant_id": "project_id",
@@ -21,6 +22,16 @@ _COLUMN_OF_FILTER = {
     "image": "image_ref",
 }
 _ADMIN_FILTERS = {"host": "host", "node": "node"}
+_KNOWN = {
+    *_COLUMN_OF_FILTER,
+    *_ADMIN_FILTERS,
+    *("all_tenants", "changes-since", "changes-before", "deleted", "limit", "locked", "marker", "name", "status"),
+    *("access_ip_v4", "access_ip_v6", "auto_disk_config", "availability_zone", "config_drive", "created_at"),
+    *("description", "display_description", "display_name", "flavor", "hostname", "ip", "ip6", "key_name"),
+    *("kernel_id", "launch_index", "launched_at", "locked_by", "not-tags", "not-tags-any", "power_state"),
+    *("progress", "ramdisk_id", "root_device_name", "soft_deleted", "sort_dir", "sort_key", "tags", "tags-any"),
+    *("terminated_at",),
+}
 
 
 def _brief(call: Call) -> Reply:
@@ -46,6 +57,7 @@ def _listing(call: Call, servers: list[dict[str, Any]], more: bool) -> Reply:
 
 
 def _page(call: Call, rule: str) -> tuple[list[Row], bool]:
+    _check_query(call)
     tests, values = _tests(call, rule)
     found = call.cloud.nova.all(
         f"SELECT uuid, vm_state, task_state FROM instances WHERE {' AND '.join(tests)}"
@@ -61,6 +73,16 @@ def _page(call: Call, rule: str) -> tuple[list[Row], bool]:
         json.dumps([row["uuid"] for row in page]),
     )
     return whole, more
+
+
+def _check_query(call: Call) -> None:
+    """Since 2.75 a word that is no filter is refused."""
+    for name in call.query:
+        if call.at_least(75) and name not in _KNOWN:
+            raise ApiError(400, f"'{name}' does not match any of the regexes: '^_'")
+    wanted = call.query.get("status", "").upper()
+    if wanted and not vm_states(wanted):
+        raise ApiError(400, "Invalid status value")
 
 
 def paged(call: Call, found: list[Row], key: str, most: int) -> tuple[list[Row], bool]:
@@ -152,6 +174,7 @@ def _metadata(call: Call) -> Reply:
 def _set_metadata(call: Call) -> Reply:
     server = rows.instance(call)["uuid"]
     given = call.inner("metadata")
+    _check_metadata(given)
     if call.request.method == "PUT":
         for key in set(rows.metadata(call.cloud, [server])[server]) - set(given):
             rows.drop_metadata(call.cloud, server, key)
@@ -161,11 +184,24 @@ def _set_metadata(call: Call) -> Reply:
     return _metadata(call)
 
 
+def _check_metadata(given: dict[str, Any]) -> None:
+    for key, value in given.items():
+        wrong = f"Invalid input for field/attribute {key}. Value: {value}. {value!r}"
+        if not isinstance(value, str):
+            raise ApiError(400, f"{wrong} is not of type 'string'")
+        if len(value) > _METADATA_LENGTH:
+            raise ApiError(400, f"{wrong} is too long")
+
+
 def _one_metadata(call: Call) -> Reply:
     server, key = rows.instance(call)["uuid"], call.params["key"]
     found = rows.metadata(call.cloud, [server])[server]
     if call.request.method == "PUT":
-        found = {key: str(call.inner("meta").get(key))}
+        given = call.inner("meta")
+        _check_metadata(given)
+        if list(given) != [key]:
+            raise ApiError(400, "Request body and URI mismatch")
+        found = {key: given[key]}
         rows.set_metadata(call.cloud, server, key, found[key])
         call.effect("server.metadata", server, metadata=found)
     if key not in found:

@@ -63,8 +63,9 @@ def test_hard_reboot_starts_a_stopped_server(bench: "Bench") -> None:
     assert bench.settled("old-1")["OS-EXT-STS:power_state"] == 1
 
 
-@pytest.mark.parametrize("kind", ["HARD", "SOFT"])
-def test_reboot_brings_back_a_guest_that_is_gone(bench: "Bench", kind: str) -> None:
+@pytest.mark.parametrize(("kind", "known"), [("HARD", False), ("HARD", True), ("SOFT", True)])
+def test_reboot_brings_back_a_guest_that_is_gone(bench: "Bench", kind: str, known: bool) -> None:
+    bench.cloud.settings(domains_survive=known)
     bench.cloud.power_cut()
     bench.cloud.power_on()
     assert bench.server("app-1")["status"] == "ACTIVE"
