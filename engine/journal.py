@@ -30,7 +30,8 @@ class Stopped(BaseException):
 class Record:
     """One step's intents; ``request_id`` is ours and goes out with the call, ``answered`` is the service's.
 
-    ``before`` is of the first attempt, ``mark`` of the last.
+    ``before`` is of the first attempt, ``mark`` of the last. ``granted``: how many attempts had been made when an
+    operator last asked for more.
     """
 
     began: str
@@ -41,6 +42,7 @@ class Record:
     request_id: str | None = None
     answered: str | None = None
     undo: dict[str, Any] | None = None
+    granted: int = 0
 
     @property
     def acted(self) -> bool:
@@ -52,17 +54,25 @@ class Journal:
     """What a step may write about itself, and its way to be stopped.
 
     ``check`` raises LeaseLost when this process no longer owns the run; it is asked right before each effect.
-    ``settle``: seconds after which a call whose answer was lost can no longer arrive.
+    ``settle``: seconds after which a call whose answer was lost can no longer arrive. ``past`` finds what
+    other lanes' steps came to.
     """
 
     def __init__(
-        self, storage: Storage, run_id: str, check: Callable[[], None], stop: threading.Event, settle: float
+        self,
+        storage: Storage,
+        run_id: str,
+        check: Callable[[], None],
+        stop: threading.Event,
+        settle: float,
+        past: Callable[[str, str], dict[str, Any]] = lambda _lane, _step: {},
     ) -> None:
         self._storage = storage
         self._run_id = run_id
         self._check = check
         self._stop = stop
         self._settle = settle
+        self._past = past
 
     def record(self, step: str) -> Record | None:
         """The step's record, or None when it was never begun."""
@@ -108,6 +118,17 @@ class Journal:
         self._save(step, undo)
         self.check()
         return undo
+
+    def not_undone(self, step: str, record: Record) -> None:
+        """Save that a revert of the step came to nothing: another one begins afresh."""
+        self._save(step, replace(record, undo=None))
+
+    def past(self, lane: str, step: str) -> dict[str, Any]:
+        """The result of a step of another lane of this run, that ended before; empty when it has none.
+
+        With ``acted``, ``request_id`` and ``evidence``, as ``execute`` returned it.
+        """
+        return self._past(lane, step)
 
     def check(self) -> None:
         """Raise Stopped when nothing more may be done: asked to stop, or no longer the owner."""

@@ -87,6 +87,14 @@ class LaneRunner:
         for step in self._steps:
             if self.storage.get_atom_state(step.name) in (states.FAILURE, states.REVERT_FAILURE):
                 self.storage.reset(step.name)
+                self._grant(step.name)
+
+    def _grant(self, step: str) -> None:
+        """Whoever asks for a retry gives the step as many attempts as it had at first."""
+        atom = self.storage._atomdetail_by_name(step)[0]
+        stored = (atom.meta or {}).get(META_KEY)
+        if stored:
+            self.storage.update_atom_metadata(step, {META_KEY: {**stored, "granted": stored["attempt"]}})
 
     def skip(self, step: str, note: dict[str, Any]) -> None:
         """Count a step as done that is not: ``note`` says who decided so, when and why."""
@@ -125,6 +133,13 @@ def _created(work: Work, lane: Lane, identity: str, backend: LaneBackend) -> mod
         detail.add(atom)
     backend.get_connection().save_logbook(book)
     return detail
+
+
+def result_of(run_id: str, lane: str, step: str, backend: LaneBackend) -> dict[str, Any]:
+    """What a finished step of another lane returned; empty when it has not."""
+    found = backend.get_connection().flow_details(lane_uuid(run_id, lane))
+    done = [atom for atom in found or () if atom.name == step and atom.state == states.SUCCESS]
+    return dict(done[0].results) if done and isinstance(done[0].results, dict) else {}
 
 
 def record_of(atom: models.AtomDetail) -> dict[str, Any] | None:

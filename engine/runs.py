@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from stackmend.engine import clock, procedures, status
 from stackmend.engine.coordinator import Coordinator, Limits
 from stackmend.engine.garbage import fewer_walks
 from stackmend.engine.journal import Journal, Stopped
-from stackmend.engine.lanes import LaneRunner, Work, chain
+from stackmend.engine.lanes import LaneRunner, Work, chain, result_of
 from stackmend.engine.ownership import LEASE_SECONDS, Lease, held, whoami
 from stackmend.engine.persistence import LaneBackend
 from stackmend.engine.plan import Lane, Stage
@@ -197,8 +198,11 @@ class _Working:
 
     def _run_lanes(self, what: str, owned: "_Owned", states: dict[str, str], only: set[str] | None) -> None:
         def work(lane: Lane) -> bool:
-            runner = LaneRunner(self._work, lane, owned.backend())
-            journal = Journal(runner.storage, self._run.id, owned.lease.check, self._session.stop, self._session.settle)
+            backend = owned.backend()
+            runner = LaneRunner(self._work, lane, backend)
+            past = functools.partial(result_of, self._run.id, backend=backend)
+            session, check = self._session, owned.lease.check
+            journal = Journal(runner.storage, self._run.id, check, session.stop, session.settle, past)
             if what == "retry" and states[lane.key] in _FAILED:
                 runner.retry()
             (runner.revert if what == "revert" else runner.execute)(journal, self._session.doors)

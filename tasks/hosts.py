@@ -1,5 +1,6 @@
 """Compute hosts as nova's services know them: disabled, forced down, and back."""
 
+from collections.abc import Callable
 from typing import Any
 
 from stackmend.clients.cloud import ApiCall, Cloud
@@ -12,6 +13,8 @@ from stackmend.tasks.effects import ApiStep
 Row = dict[str, Any]
 # Seconds for a switch of a service to show in the list of services.
 _SHOWS_WITHIN = 60.0
+# Seconds for a nova-compute that runs to count as up.
+_COMES_UP_WITHIN = 180.0
 _VERSION = "2.53"
 
 
@@ -149,6 +152,28 @@ class ForceUp(_Switch):
     def wanted(self) -> Row:
         """Not forced down."""
         return {"forced_down": False}
+
+
+def opened_again(
+    cloud: Cloud, polls: Polls, host: str, reason: str, request_id: str, check: Callable[[], None]
+) -> None:
+    """Make a host take servers again for an undo: enabled if it is disabled for our ``reason``, and up.
+
+    Raises NeedsHands when it is disabled for another reason, or does not come up.
+    """
+    row = service_of(polls, host)
+    if row["status"] == "disabled":
+        if not reason or reason not in (row["disabled_reason"] or ""):
+            raise NeedsHands(
+                f"nothing can go back to {host}: its nova-compute is disabled for a reason that is not ours "
+                f"({row['disabled_reason'] or 'none given'}); enable it, then revert again"
+            )
+        cloud.send(ApiCall("compute", "PUT", f"/os-services/{row['id']}", {"status": "enabled"}, _VERSION), request_id)
+
+    def open_(row: Row | None) -> Row | None:
+        return row if row and (row["status"], row["state"]) == ("enabled", "up") else None
+
+    polls.computes.wait(host, open_, _COMES_UP_WITHIN, check)
 
 
 def _flags(row: Row) -> Row:

@@ -1,0 +1,143 @@
+"""How a server may be moved to another host while its own lives: decided from the capture, before anything moves.
+
+Sources: the compute API reference (os-migrateLive, migrate) and what nova refuses in nova.compute.api and in
+its conductor's live migration task.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.engine.plan import Verdict
+from stackmend.errors import BadInput
+
+Server = Mapping[str, Any]
+Room = dict[str, dict[str, int]]
+LIVE, COLD = "live", "cold"
+ON_DEADLINE = ("abort", "force-complete", "wait")
+# What nova looks at when it chooses a host, or refuses: told, so that a failure is no surprise.
+_PICKY = {
+    "pci_passthrough:alias": "it has a PCI device: nova moves it only if that is marked live-migratable",
+    "resources:VGPU": "it has a virtual GPU: its driver must be able to migrate it",
+    "hw:numa_nodes": "it needs a host with its NUMA layout",
+    "hw:cpu_policy": "its CPUs are pinned: they are chosen anew on the target",
+    "hw:mem_page_size": "it needs a host with its page size",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, and how the server would be moved: ``live``, ``cold``, or not at all."""
+
+    server: Server
+    verdict: str
+    why: str
+    how: str = ""
+
+    def as_verdict(self) -> Verdict:
+        """As the plan shows it."""
+        return Verdict(f"server:{self.server['id']}", self.server["name"], self.verdict, self.why)
+
+
+def judge(server: Server, computes: Mapping[str, Any], to: str | None, cold: Collection[str]) -> Judged:
+    """What can be done with one server; ``cold``: names or ids of those that may be switched off for it."""
+    if server["host"] is None:
+        return Judged(server, "nothing-to-do", "it is on no host")
+    if server["host"] == to:
+        return Judged(server, "nothing-to-do", f"it is on {to} already")
+    if server["task_state"]:
+        return Judged(server, "impossible", f"it is {server['task_state']}: let that end, then plan again")
+    if (state := computes.get(server["host"], {}).get("state")) != "up":
+        return Judged(server, "impossible", f"nova-compute on {server['host']} is {state}: a server leaves it by force")
+    if server["vm_state"] == "stopped":
+        return Judged(server, "ready", "it is stopped: cold-migrated and confirmed", COLD)
+    if server["vm_state"] not in ("active", "paused"):
+        return Judged(server, "impossible", f"it is {server['vm_state']}: nova moves what is active, paused or stopped")
+    return _live_or_cold(server, cold)
+
+
+def live_refused(server: Server) -> str:
+    """Why nova refuses to live-migrate such a server; empty where it does not."""
+    specs = server["flavor"]["extra_specs"]
+    if specs.get("hw:tpm_version") and specs.get("hw:tpm_secret_security") != "host":
+        return "it has a virtual TPM, whose secret the target can't have"
+    if str(specs.get("hw:mem_encryption", "")).lower() == "true":
+        return "its memory is encrypted"
+    return ""
+
+
+def notes_on(server: Server) -> list[str]:
+    """What may keep nova from moving it, or is good to know."""
+    notes = [why for name, why in _PICKY.items() if server["flavor"]["extra_specs"].get(name)]
+    return [*notes, *(["it is locked, which does not keep an administrator"] if server["locked"] else [])]
+
+
+def room(
+    judged: Sequence[Judged], captured: Mapping[str, Any], targets: Collection[str], named: bool
+) -> tuple[list[Judged], list[str]]:
+    """Whether the targets can take them: those that would not fit are ``impossible``; and notes on the whole.
+
+    To a ``named`` host they go one after another, so each counts; nova's scheduler chooses among several.
+    """
+    free = {host: dict(captured["free"].get(host, {})) for host in targets}
+    found = []
+    for one in judged:
+        wanted = captured["held"].get(one.server["id"], {})
+        others = [host for host in free if host != one.server["host"]]
+        if one.how and not (fitting := [host for host in others if _fits(wanted, free[host])]):
+            where = f"{next(iter(targets))} has" if named else "no other host has"
+            found.append(Judged(one.server, "impossible", f"{where} no room for it: it holds {_listed(wanted)}"))
+            continue
+        if one.how and named:
+            free[fitting[0]] = {name: amount - wanted.get(name, 0) for name, amount in free[fitting[0]].items()}
+        found.append(one)
+    return found, _whole(found, captured, targets)
+
+
+def check(computes: Mapping[str, Any], to: str | None, on_deadline: str) -> None:
+    """Raise BadInput for a target that is none, or a policy that there is not."""
+    if on_deadline not in ON_DEADLINE:
+        raise BadInput(f"on_deadline is one of {', '.join(ON_DEADLINE)}, not {on_deadline}")
+    if to is None:
+        return
+    if to not in computes:
+        raise BadInput(f"there is no compute host {to} in this cloud: `openstack compute service list` shows them")
+    if (computes[to]["state"], computes[to]["status"]) != ("up", "enabled"):
+        raise BadInput(
+            f"no server can be moved to {to}: its nova-compute is {computes[to]['state']} and {computes[to]['status']}"
+        )
+
+
+def open_hosts(computes: Mapping[str, Any], without: Collection[str] = ()) -> list[str]:
+    """The hosts that nova's scheduler may choose."""
+    fit = ("up", "enabled")
+    return [host for host, row in computes.items() if (row["state"], row["status"]) == fit and host not in without]
+
+
+def _live_or_cold(server: Server, cold: Collection[str]) -> Judged:
+    notes = notes_on(server)
+    if {server["id"], server["name"], "all"} & set(cold) and server["vm_state"] == "active":
+        return Judged(server, "ready", "; ".join(["cold-migrated: it is off for a while, as you said", *notes]), COLD)
+    if why := live_refused(server):
+        consent = f"nova refuses to live-migrate it: {why}; say --cold {server['name']} if it may be off for a while"
+        return Judged(server, "needs-consent", consent)
+    return Judged(server, "ready", "; ".join(["live-migrated", *notes]), LIVE)
+
+
+def _fits(wanted: Mapping[str, int], free: Mapping[str, int]) -> bool:
+    return bool(free) and all(free.get(name, 0) >= amount for name, amount in wanted.items())
+
+
+def _whole(judged: Iterable[Judged], captured: Mapping[str, Any], targets: Collection[str]) -> list[str]:
+    wanted = [captured["held"].get(one.server["id"], {}) for one in judged if one.how]
+    notes = []
+    for name in sorted({name for held in wanted for name in held}):
+        needed = sum(held.get(name, 0) for held in wanted)
+        free = sum(captured["free"].get(host, {}).get(name, 0) for host in targets)
+        enough = "" if free >= needed else ": not enough for all of them"
+        notes.append(f"room: {needed} {name} needed, {free} free on {len(targets)} hosts{enough}")
+    return notes
+
+
+def _listed(amounts: Mapping[str, int]) -> str:
+    return ", ".join(f"{amount} {name}" for name, amount in sorted(amounts.items())) or "nothing"
