@@ -5,9 +5,8 @@
 
 import contextlib
 import functools
-import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,6 +149,11 @@ def check_resumable(store: Store, run: Run, take_over: bool) -> None:
         raise held(run.id, run.owner)
     if stage := status.held_at(run.plan, store.lanes(run), run.approvals):
         raise NotApproved(f"run {run.id} waits for you: {stage.hold}; then `stackmend approve {run.id}`, and resume it")
+    if run.outcome is not None and (gate := status.shut_at(run.plan, store.lanes(run))):
+        raise BadInput(
+            f"run {run.id} stopped at its stage {gate.name}, and nothing goes on without that: `stackmend status "
+            f"{run.id}` says why; then `stackmend retry {run.id}`, or skip the step that failed"
+        )
     if run.outcome is not None and not any(lane.state in _UNDER_WAY for lane in store.lanes(run)):
         raise BadInput(
             f"run {run.id} has ended {run.outcome}, and nothing of it waits: `stackmend retry {run.id}` executes its "
@@ -187,16 +191,18 @@ class _Working:
         """Do ``what`` (execute, retry, revert) with the lanes that need it; returns the outcome."""
         with _Owned(self._store, self._run, self._take_over, self._session.lease_seconds) as owned:
             self._store.begin(self._run, "resume" if what == "execute" and self._run.started_at else what)
-            states = {lane.key: lane.state for lane in self._store.lanes(self._run)}
+            lanes = self._store.lanes(self._run)
             try:
-                self._run_lanes(what, owned, states, only)
+                self._run_lanes(what, owned, lanes, only)
             except Stopped as stopped:
                 # Whoever lost the run writes nothing more, not even that it stopped.
                 if stopped.__cause__ is not None:
                     raise stopped.__cause__ from None
             return self._end(owned)
 
-    def _run_lanes(self, what: str, owned: "_Owned", states: dict[str, str], only: set[str] | None) -> None:
+    def _run_lanes(self, what: str, owned: "_Owned", lanes: Sequence[LaneStatus], only: set[str] | None) -> None:
+        states = {lane.key: lane.state for lane in lanes}
+
         def work(lane: Lane) -> bool:
             backend = owned.backend()
             runner = LaneRunner(self._work, lane, backend)
@@ -217,17 +223,22 @@ class _Working:
             wanted = wanted | {key for key, state in states.items() if state in _UNDER_WAY}
         elif only is None:
             wanted = {key for key, state in states.items() if state == status.REVERTING}
-        stages = self._run.plan.stages[::-1] if what == "revert" else self._open_stages()
+        stages = self._run.plan.stages[::-1] if what == "revert" else self._open_stages(wanted, lanes)
         chosen = [lane for lane in self._run.plan.lanes if lane.key in wanted]
         Coordinator(stages, self._session.limits, self._session.stop).run(chosen, work)
 
-    def _open_stages(self) -> list[Stage]:
-        """The stages up to the first that is held and not yet approved."""
-        return list(
-            itertools.takewhile(
-                lambda stage: not stage.hold or stage.name in self._run.approvals, self._run.plan.stages
-            )
-        )
+    def _open_stages(self, wanted: set[str], lanes: Sequence[LaneStatus]) -> list[Stage]:
+        """The stages up to the first that is held and not approved, or lies behind a gate that does not hold."""
+        found: list[Stage] = []
+        shut = status.shut_at(self._run.plan, [lane for lane in lanes if lane.key not in wanted])
+        for stage in self._run.plan.stages:
+            if stage.hold and stage.name not in self._run.approvals:
+                break
+            found.append(stage)
+            # A gate that failed in an earlier session, and is not worked on in this one, stays shut.
+            if shut is not None and shut.name == stage.name:
+                break
+        return found
 
     def _end(self, owned: "_Owned") -> str | None:
         owned.writer.close()

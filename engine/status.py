@@ -117,10 +117,19 @@ def outcome(lanes: Sequence[LaneStatus], gates: frozenset[str]) -> str | None:
     return DONE
 
 
+def shut_at(plan: Plan, lanes: Sequence[LaneStatus]) -> Stage | None:
+    """The first gate of which a lane has ended, and not well: nothing behind it may begin."""
+    ended_badly = {lane.stage for lane in lanes if lane.state in (FAILED, REVERTED, REVERT_FAILED)}
+    return next((stage for stage in plan.stages if stage.gate and stage.name in ended_badly), None)
+
+
 def held_at(plan: Plan, lanes: Sequence[LaneStatus], approved: Collection[str]) -> Stage | None:
     """The stage that an operator must approve now: all before it has ended, and it is held."""
+    shut = shut_at(plan, lanes)
     for stage in plan.stages:
         found = [lane for lane in lanes if lane.stage == stage.name]
+        if shut is not None and shut.name == stage.name:
+            return None
         if found and stage.hold and stage.name not in approved:
             return stage
         if any(lane.state in (PENDING, RUNNING, INTERRUPTED, REVERTING) for lane in found):
