@@ -12,11 +12,11 @@ demo: $(VENV)/.with-lab
 	$(BIN)/stackmend demo
 
 test: lint doc
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 # The part that needs neither root nor the real OpenStack lab.
 test-sim: lint doc
-	$(BIN)/python -m pytest -n auto --ignore=tests/openstack
+	$(BIN)/python -m pytest -n auto -m 'not mysql and not openstack'
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def page() -> str:
 def _command(name: str, command: Any) -> str:
     groups = command.get_parser(f"stackmend {name}")._action_groups
     actions = [action for group in groups for action in group._group_actions if _ours(group, action)]
-    words = [f"[{item.metavar}]" if item.nargs == "?" else item.metavar for item in actions if not item.option_strings]
+    words = [_word(item) for item in actions if not item.option_strings]
     lines = [f"## {name}", "", inspect.getdoc(type(command)) or "", "", "```text"]
     lines += [
         " ".join(["stackmend", name, *words, "[options]"]),
@@ -51,6 +51,12 @@ def _command(name: str, command: Any) -> str:
     if isinstance(command, Lister):
         lines += ["", LISTER]
     return "\n".join([*lines, ""])
+
+
+def _word(action: argparse.Action) -> str:
+    """An argument as it is typed: in brackets where it may be left out."""
+    marks = {"?": "[{}]", "*": "[{} ...]"}
+    return marks.get(str(action.nargs), "{}").format(action.metavar)
 
 
 def _ours(group: Any, action: argparse.Action) -> bool:

@@ -1,7 +1,8 @@
 """What a clean lab has in it: users and endpoints, and the flavors, image, network and volume type to begin with."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from openstack.config import OpenStackConfig
@@ -16,13 +17,15 @@ IMAGE, NETWORK, SUBNET, VOLUME_TYPE = "dummy", "net1", "sub1", "fake"
 _INTERFACES = ("public", "internal", "admin")
 
 
-def connect(site: Site, cloud: str = "lab") -> Connection:
-    """A client of the lab, from its clouds.yaml alone."""
+@contextmanager
+def client(site: Site) -> Iterator[Connection]:
+    """A client of the lab that signs in afresh, and so sees the catalogue as it is; from its clouds.yaml alone."""
     with warnings.catch_warnings():
-        # openstacksdk warns of its own influxdb default, whatever the configuration.
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        # openstacksdk warns of its own defaults and calls, whatever one does.
+        warnings.simplefilter("ignore")
         config = OpenStackConfig([str(site.clouds_yaml)], load_envvars=False)
-        return Connection(config=config.get_one(cloud))
+        with Connection(config=config.get_one("lab")) as cloud:
+            yield cloud
 
 
 def people(identity: Any, services: Iterable[Service]) -> None:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from openstack.connection import Connection
-
 from stackmend.lab.control import LabError
 from stackmend.lab.openstack import base
 from stackmend.lab.openstack.cluster import Cluster
@@ -69,25 +67,15 @@ def _make(cluster: Cluster, say: Say) -> None:
     _sync([service for service in cluster.services if service not in stores], cluster)
     say("starting the services for the first time")
     cluster.start(["keystone"])
-    _with_client(cluster, _people)
+    named = [service for service in cluster.services if service.endpoints]
+    with base.client(cluster.site) as cloud:
+        base.people(cloud.identity, named)
+        base.catalogue(cloud.identity, named)
     core = [service for service in cluster.services if not isinstance(service, EXTRAS)]
     cluster.start([daemon.name for service in core for daemon in service.daemons()])
     _run([*Nova(cluster.site).manage(), "cell_v2", "discover_hosts"], cluster.site.logs / "sync-nova.log", cluster)
-    _with_client(cluster, lambda cloud, _services: base.resources(cloud))
-
-
-def _with_client(cluster: Cluster, do: Callable[[Connection, list[Service]], None]) -> None:
-    """Do something with a client that has just signed in, and so sees the catalogue as it is now."""
-    cloud = base.connect(cluster.site)
-    try:
-        do(cloud, [service for service in cluster.services if service.endpoints])
-    finally:
-        cloud.close()
-
-
-def _people(cloud: Connection, services: list[Service]) -> None:
-    base.people(cloud.identity, services)
-    base.catalogue(cloud.identity, services)
+    with base.client(cluster.site) as cloud:
+        base.resources(cloud)
 
 
 def _sync(services: Iterable[Service], cluster: Cluster) -> None:

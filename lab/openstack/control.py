@@ -106,7 +106,7 @@ class OpenStackLab:
         processes.stop(*(before - set(self._cluster.daemons)))
 
     def _show_extras(self) -> None:
-        with base.connect(self._cluster.site) as cloud:
+        with base.client(self._cluster.site) as cloud:
             base.show(cloud.identity, self._cluster.services)
 
     def down(self, *, purge: bool = False) -> None:

@@ -1,0 +1,203 @@
+"""A real OpenStack: everything works, breaks as it is told, comes back, and is clean again after a reset."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from stackmend.lab.openstack import health
+from stackmend.lab.openstack.control import OpenStackLab
+from stackmend.lab.openstack.services.neutron import AGENT
+
+pytestmark = pytest.mark.openstack
+C01, C02, C03 = "c01.example.com", "c02.example.com", "c03.example.com"
+APIS = ("identity", "placement", "compute", "network", "volume", "image")
+_BASE = ("nova", "nova_api", "nova_cell0", "cinder", "neutron", "placement", "keystone")
+
+
+@pytest.fixture
+def lab(openstack_lab: OpenStackLab) -> Iterator[OpenStackLab]:
+    """The lab, with everything at work before and after."""
+    yield openstack_lab
+    assert away(openstack_lab) == {}
+
+
+def away(lab: OpenStackLab) -> dict[str, str]:
+    """What does not work, by name."""
+    return {row["name"]: row["state"] for row in lab.status() if row["state"] != "running"}
+
+
+def openstack(lab: OpenStackLab, *words: str, cloud: str = "lab") -> str:
+    """What the lab's own client answers."""
+    env = lab.environment(cloud)
+    done = subprocess.run([lab.client, *words], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def boot(lab: OpenStackLab, name: str, *, host: str = C01) -> str:
+    """Id of a new server that is active on a host."""
+    words = ("--flavor", "tiny", "--image", "dummy", "--network", "net1", "--host", host)
+    return openstack(lab, "server", "create", *words, "--wait", name, "-f", "value", "-c", "id").split()[-1]
+
+
+def answers(lab: OpenStackLab, service: str) -> bool:
+    return health.answers(lab.description["urls"][service] + "/", timeout=10)
+
+
+def rows(lab: OpenStackLab) -> dict[str, int]:
+    """How many rows each table has that has any."""
+    counted: dict[str, int] = {}
+    for name in _BASE:
+        engine = create_engine(lab.description["databases"][name])
+        with engine.connect() as link:
+            tables = [row[0] for row in link.execute(text("SHOW TABLES"))]
+            for table in tables:
+                counted[f"{name}.{table}"] = int(link.execute(text(f"SELECT COUNT(*) FROM `{table}`")).scalar_one())
+        engine.dispose()
+    return {table: count for table, count in counted.items() if count}
+
+
+def heartbeat(lab: OpenStackLab, host: str) -> Any:
+    engine = create_engine(lab.description["databases"]["nova"])
+    query = "SELECT last_seen_up FROM services WHERE `binary` = 'nova-compute' AND host = :host"
+    with engine.connect() as link:
+        seen = link.execute(text(query), {"host": host}).scalar_one()
+    engine.dispose()
+    return seen
+
+
+def test_everything_works(lab: OpenStackLab) -> None:
+    assert away(lab) == {}
+    assert [service for service in APIS if not answers(lab, service)] == []
+    services = openstack(lab, "compute", "service", "list", "-f", "value", "-c", "Binary", "-c", "Host", "-c", "State")
+    assert sorted(line.split()[1] for line in services.splitlines() if line.endswith(" up")) == [
+        *(C01, C02, C03),
+        *["ctl.example.com"] * 2,
+    ]
+    assert boot(lab, "works")
+    openstack(lab, "server", "delete", "--wait", "works")
+
+
+def test_up_on_a_lab_that_is_up_changes_nothing(lab: OpenStackLab) -> None:
+    before = {row["name"]: row["pid"] for row in lab.status()}
+    lab.up()
+    assert {row["name"]: row["pid"] for row in lab.status()} == before
+
+
+def test_a_member_is_no_administrator(lab: OpenStackLab) -> None:
+    assert openstack(lab, "network", "list", "-f", "value", "-c", "Name", cloud="lab-member") == "net1"
+    done = subprocess.run(
+        [lab.client, "compute", "service", "list"], env=lab.environment("lab-member"), capture_output=True, check=False
+    )
+    assert done.returncode == 1
+
+
+def test_a_killed_compute_process_comes_back_without_its_guests(lab: OpenStackLab) -> None:
+    server = boot(lab, "guest")
+    assert lab.host(C01, "kill") == {"name": C01, "compute_alive": False}
+    assert away(lab) == {f"nova-compute@{C01}": "stopped"}
+    assert lab.host(C01, "start") == {"name": C01, "compute_alive": True}
+    openstack(lab, "server", "reboot", "--hard", "--wait", server)
+    openstack(lab, "server", "delete", "--wait", server)
+
+
+def test_a_partitioned_host_is_silent_and_its_guests_go_on(lab: OpenStackLab) -> None:
+    server = boot(lab, "behind")
+    assert lab.host(C01, "partition")["compute_alive"] is False
+    assert away(lab) == {f"nova-compute@{C01}": "paused", f"{AGENT}@{C01}": "silent"}
+    seen = heartbeat(lab, C01)
+    assert health.until(lambda: heartbeat(lab, C02) > seen, 30)
+    assert heartbeat(lab, C01) == seen
+    assert lab.host(C01, "join")["compute_alive"] is True
+    openstack(lab, "server", "stop", server)
+    show = ("server", "show", server, "-f", "value", "-c", "status")
+    assert health.until(lambda: openstack(lab, *show) == "SHUTOFF", 30)
+    openstack(lab, "server", "delete", "--wait", server)
+
+
+def test_power_is_cut_from_hosts_and_given_back(lab: OpenStackLab) -> None:
+    server = boot(lab, "powerless", host=C02)
+    assert lab.power_cut([C02, C03]) == {"guests": [server]}
+    assert set(away(lab)) == {f"{binary}@{host}" for binary in ("nova-compute", AGENT) for host in (C02, C03)}
+    assert lab.power_on(hosts=[C02, C03])["hosts"] == [C02, C03]
+    lab.host(C02, "power-off")
+    lab.host(C02, "power-on")
+    openstack(lab, "server", "delete", "--wait", server)
+
+
+def test_an_agent_goes_silent_and_is_heard_again(lab: OpenStackLab) -> None:
+    lab.host(C03, "kill", binary=AGENT)
+    assert away(lab) == {f"{AGENT}@{C03}": "silent"}
+    lab.host(C03, "start", binary=AGENT)
+
+
+@pytest.mark.parametrize("service", APIS)
+def test_an_api_refuses_connections_and_answers_again(lab: OpenStackLab, service: str) -> None:
+    assert service not in lab.service(service, up=False)["services"]
+    assert not answers(lab, service)
+    assert service in lab.service(service, up=True)["services"]
+    assert answers(lab, service)
+
+
+def test_an_api_answers_late_and_in_time_again(lab: OpenStackLab) -> None:
+    lab.slow("compute", 1.5)
+    began = time.monotonic()
+    assert answers(lab, "compute")
+    assert time.monotonic() - began >= 1.5
+    assert away(lab) == {"nova-api": "slow"}
+    lab.slow("compute", 0)
+    began = time.monotonic()
+    assert answers(lab, "compute")
+    assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("store", ["database", "messages"])
+def test_a_store_goes_and_comes_back(lab: OpenStackLab, store: str) -> None:
+    assert store not in lab.service(store, up=False)["services"]
+    assert store in lab.service(store, up=True)["services"]
+    boot(lab, f"after-{store}")
+    openstack(lab, "server", "delete", "--wait", f"after-{store}")
+
+
+def test_a_controllers_process_dies_and_is_started(lab: OpenStackLab) -> None:
+    lab.host("ctl.example.com", "kill", binary="cinder-volume")
+    assert away(lab) == {"cinder-volume": "stopped"}
+    lab.host("ctl.example.com", "start", binary="cinder-volume")
+
+
+def test_everything_loses_its_power_and_comes_back_but_for_what_stays_away(lab: OpenStackLab) -> None:
+    server = boot(lab, "dark")
+    assert lab.power_cut() == {"guests": [server]}
+    assert {row["state"] for row in lab.status()} == {"stopped"}
+    on = lab.power_on(without=["volume", C03, f"nova-compute@{C02}"])
+    assert on["hosts"] == [C01, C02]
+    stopped = {f"nova-compute@{C02}": "stopped", f"nova-compute@{C03}": "stopped", "cinder-api": "stopped"}
+    assert away(lab) == {**stopped, f"{AGENT}@{C03}": "silent"}
+    lab.power_on()
+    assert openstack(lab, "server", "show", server, "-f", "value", "-c", "status") == "ACTIVE"
+    openstack(lab, "server", "delete", "--wait", server)
+
+
+def test_a_reset_leaves_exactly_the_base(lab: OpenStackLab) -> None:
+    lab.reset()
+    base = rows(lab)
+    boot(lab, "litter")
+    openstack(lab, "volume", "create", "--size", "1", "litter")
+    openstack(lab, "aggregate", "create", "litter")
+    lab.host(C02, "partition")
+    lab.host(C03, "power-off")
+    lab.service("image", up=False)
+    lab.slow("volume", 30)
+    lab.reset()
+    assert away(lab) == {}
+    assert rows(lab) == base
+    for words in (["server", "list", "--all-projects"], ["volume", "list", "--all-projects"], ["aggregate", "list"]):
+        assert openstack(lab, *words, "-f", "value") == ""
+    assert base["nova.compute_nodes"] == 3
+    assert "nova.instances" not in base
+    boot(lab, "again")
+    openstack(lab, "server", "delete", "--wait", "again")
