@@ -182,6 +182,10 @@ class _Changes:
         return self._rows
 
 
+# What nova calls a migration that nothing has changed since it was made.
+_JUST_MADE = ("accepted", "queued", "pre-migrating")
+
+
 class _Migrations:
     """Every server's migrations, read whole once and then only what changed since."""
 
@@ -193,10 +197,15 @@ class _Migrations:
     def __call__(self, afresh: Collection[str]) -> Mapping[str, Row]:
         since = self._newest - _OVERLAP if self._newest else None
         newest = self._cloud.max_microversion("compute")
+        # One that was only just made has no time of change yet, by which nova would list it: it is read first, so
+        # that a change in between is not missed.
+        if len(afresh) > len(_JUST_MADE):
+            for status in _JUST_MADE:
+                self._keep(reads.migrations(self._cloud, status=status))
+        else:
+            for server in afresh:
+                self._keep(reads.migrations(self._cloud, instance_uuid=server))
         self._keep(reads.migrations(self._cloud, changes_since=since if newest >= (2, 59) else None))
-        # One that was only just made has no time of change yet, by which nova would list it.
-        for server in afresh:
-            self._keep(reads.migrations(self._cloud, instance_uuid=server))
         return {
             server: {"id": server, "migrations": [rows[number] for number in sorted(rows)]}
             for server, rows in self._known.items()

@@ -1,6 +1,7 @@
 """The only door to machines: one command over SSH, never repeated once it was sent."""
 
 import contextlib
+import errno
 import select
 import shlex
 import socket
@@ -19,6 +20,9 @@ from stackmend.errors import AnswerLost, BadInput
 __all__ = ["Command", "Dropped", "LoginRefused", "Result", "Ssh", "SshSettings"]
 
 _CHUNK = 65536
+
+
+GREETS, REFUSES, SILENT = "greets", "refuses", "silent"
 
 
 class Dropped(AnswerLost):
@@ -84,12 +88,23 @@ class Ssh:
 
     def answers(self, address: str, port: int | None = None) -> bool:
         """True when an SSH server greets at the address. Raises HostUnreachable when the jump host does not."""
+        return self.presence(address, port) == GREETS
+
+    def presence(self, address: str, port: int | None = None) -> str:
+        """Whether an SSH server ``greets`` there, or all is ``silent``; ``refuses`` is anything between the two.
+
+        Silent: no packet comes back, or the router says that there is no such host. A refusal comes from a
+        kernel that runs; that we have no network, or no such name, tells nothing of the machine. Behind a jump
+        host all that is no greeting counts as a refusal. Raises HostUnreachable when the jump host does not answer.
+        """
         place = port or self.settings.port
         try:
             with self._gate, self._greeting(address, place) as stream:
-                return bool(stream.recv(4) == b"SSH-")
-        except (OSError, NoWayOn):
-            return False
+                return GREETS if stream.recv(4) == b"SSH-" else REFUSES
+        except NoWayOn:
+            return REFUSES
+        except OSError as error:
+            return SILENT if isinstance(error, TimeoutError) or error.errno == errno.EHOSTUNREACH else REFUSES
         except Passing as passing:
             raise passing.error from passing
 

@@ -167,7 +167,7 @@ class Step(task.Task):
 
     def _send(self, record: Record, seen: NotStarted, journal: Journal, doors: dict[str, Any], failed: str) -> Record:
         """Intend and act, once; the record has no answer when the service's was lost."""
-        if record.attempt >= self.most_attempts:
+        if record.attempt - record.granted >= self.most_attempts:
             nothing = "nothing of it is to be seen in the cloud: look at the service's log for that request id"
             raise NeedsHands(
                 f"{self.name}: sent {record.attempt} times, last as {record.request_id}, and {failed or nothing}; "

@@ -29,10 +29,12 @@ PARAMETERS = (
     *fencing_stage.PARAMETERS,
     Parameter("evacuate_timeout", "seconds one evacuation may take", float, 900.0, least=1),
     Parameter("attempts", "how many times a failed evacuation is sent in all", int, 6, least=1),
+    Parameter("pause", "seconds before a failed evacuation is sent again, doubled each time", float, 5.0, least=0),
     Parameter("boot_timeout", "seconds a server may take to start", float, 600.0, least=1),
 )
 STAGES = (
     fencing_stage.STAGE,
+    Stage("reserve", "reserved hosts are let in"),
     Stage("recover", "its servers come back elsewhere"),
     Stage("hold", "the host is held"),
 )
@@ -42,25 +44,36 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
     """The host, its servers with their disks and ports, and the room that others have."""
     known = host_survey.capture(doors["cloud"], given["host"])
     scope = Scope([], [given["host"]], [], [])
-    agent = doors["fences"].agent(given["host"])
-    return {**survey.capture(doors["cloud"], {}, scope, tag_names(given["tag"])), **known, "fence_agent": agent}
+    power = host_survey.power(doors["fences"], given["host"])
+    return {**survey.capture(doors["cloud"], {}, scope, tag_names(given["tag"])), **known, **power}
 
 
 def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
     """The runbook."""
     if stage == "fence":
-        return _reserved(facts) if facts.get("reserved") else fencing_stage.steps(facts)
+        return fencing_stage.steps(facts)
+    if stage == "reserve":
+        return _reserved(facts)
     if stage == "hold":
         return [evacuation.HostHeld(facts["host"])]
     server, wait = facts["id"], facts["wait"]
     if facts["part"] == "evacuate":
-        version = facts["version"]
-        moved = evacuation.Evacuate(server, facts["host"], facts["to"], version, wait["evacuate"], facts["attempts"])
-        return [moved] if facts["ran"] else [moved, verification.VerifyServer(server, facts["wanted"], wait["boot"])]
+        return _evacuated(facts)
     return [
         power.StartMoved(server, facts["host"], wait["boot"]),
         verification.VerifyServer(server, facts["wanted"], wait["boot"]),
     ]
+
+
+def _evacuated(facts: dict[str, Any]) -> list[Step]:
+    server, wait = facts["id"], facts["wait"]
+    moved = evacuation.Evacuate(
+        *(server, facts["host"], facts["to"], facts["version"], wait["evacuate"], facts["attempts"], wait["pause"])
+    )
+    if facts["ran"]:
+        return [moved]
+    stop: list[Step] = [power.Stop(server, wait["boot"], "it did not run")] if facts["stop"] else []
+    return [moved, *stop, verification.VerifyServer(server, facts["wanted"], wait["boot"])]
 
 
 def _reserved(facts: dict[str, Any]) -> list[Step]:

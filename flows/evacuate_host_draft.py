@@ -4,6 +4,7 @@ Decided from the capture alone; the steps themselves are in flows/evacuate_host.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,15 @@ from stackmend.flows import fencing_stage, movable, order
 
 OURS = "stackmend: evacuate-host"
 SECONDS_PER_SERVER = 30.0
+# From this microversion on nova leaves what it evacuates stopped (all of these have two digits behind the point).
+KEEPS_STOPPED = "2.95"
 Server = dict[str, Any]
 
 
 def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     """The fence, a lane or two for each server that moves, and the hold."""
     _check_hosts(captured, given)
+    _check_names(captured, given)
     rules = movable.Rules(given["shared_disks"], given["consent"], given["exclude"], given["leave"], given["tag"])
     verdicts = [movable.judge(server, rules) for server in captured["servers"]]
     moving = [server for server, found in zip(captured["servers"], verdicts, strict=True) if found.verdict == "ready"]
@@ -30,10 +34,12 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     depth = order.depths(after)
     lanes = [lane for server in moving for lane in _lanes(server, captured, given, after)]
     lanes.sort(key=lambda lane: (depth.get(lane.facts["id"], 0), lane.priority, lane.key))
+    if captured["evacuate_version"] < KEEPS_STOPPED:
+        _move_in_order(lanes, after)
     gate = [fencing_stage.lane(captured, given, OURS), *(_reserved_lane(host, captured) for host in given["reserved"])]
     hold = Lane("cloud:hold", f"{given['host']} is held", "hold", {"host": given["host"]}, [])
     longest = 2 + max(depth.values(), default=0)
-    notes = [*_room(moving, captured, given), *notes]
+    notes = [*_power(captured), *_room(moving, captured, given), *notes]
     return Draft([*gate, *_apart(lanes, captured), hold], verdicts, notes, SECONDS_PER_SERVER * longest)
 
 
@@ -47,15 +53,39 @@ def _check_hosts(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     fencing_stage.check(captured, given)
 
 
+def _check_names(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """A name that was mistyped must not be consented to in silence, nor moved although it was excluded."""
+    named = Counter(name for server in captured["servers"] for name in (server["id"], server["name"]))
+    for name in [*given["exclude"], *given["consent"]]:
+        if name != "all" and named[name] != 1:
+            many = f"there are {named[name]} servers named {name} on {given['host']}: give the id of one"
+            raise BadInput(many if named[name] else f"there is no server {name} on {given['host']}: see the verdicts")
+
+
+def _power(captured: Mapping[str, Any]) -> list[str]:
+    """What the fence agent says before it is needed."""
+    if captured["power_why"]:
+        return [f"fencing: {captured['power_why']}"]
+    return (
+        [f"fencing: {captured['fence_agent']} reads that its power is {captured['power']}"] if captured["power"] else []
+    )
+
+
+def _move_in_order(lanes: list[Lane], after: Mapping[str, Sequence[str]]) -> None:
+    """An older nova starts what it evacuates: then a server is evacuated only when those before it run."""
+    for lane in lanes:
+        if lane.facts["part"] == "evacuate":
+            lane.after.extend(f"start:{other}" for other in after.get(lane.facts["id"], ()))
+
+
 def _reserved_lane(host: str, captured: Mapping[str, Any]) -> Lane:
     known = captured["computes"][host]
     facts = {
         "host": host,
         "service": known["id"],
-        "reserved": True,
         "disabled_reason": known["disabled_reason"] or "",
     }
-    return Lane(f"reserved:{host}", f"{host}, in reserve", "fence", facts, [], locks=[f"host:{host}"])
+    return Lane(f"reserved:{host}", f"{host}, in reserve", "reserve", facts, [], locks=[f"host:{host}"])
 
 
 def _lanes(
@@ -68,16 +98,21 @@ def _lanes(
         **{name: given[name] for name in ("host", "to", "attempts")},
         "version": captured["evacuate_version"],
         "ran": runs,
-        "wait": {"evacuate": given["evacuate_timeout"], "boot": given["boot_timeout"]},
+        # An older nova leaves only those stopped that were.
+        "stop": captured["evacuate_version"] < KEEPS_STOPPED and server["vm_state"] != "stopped",
+        "wait": {"evacuate": given["evacuate_timeout"], "boot": given["boot_timeout"], "pause": given["pause"]},
         "wanted": {
+            "left": given["host"],
             "vm_state": "active" if runs else "stopped",
             "volumes": {disk["volume_id"]: "in-use" for disk in server["disks"] if disk["at_nova"]},
             "ports": {port["id"]: port["status"] for port in server["ports"]},
         },
     }
     key, title, rank = server["id"], server["name"], order.priority(server)
+    moved = {**facts, "part": "evacuate"}
+    # What goes to one named host is bounded as everything that a host starts.
     move = Lane(
-        f"server:{key}", title, "recover", {**facts, "part": "evacuate"}, [], priority=rank, locks=[f"server:{key}"]
+        f"server:{key}", title, "recover", moved, [], priority=rank, group=given["to"] or "", locks=[f"server:{key}"]
     )
     if not runs:
         return [move]

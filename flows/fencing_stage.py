@@ -1,6 +1,6 @@
 """The stage before every recovery elsewhere: the host is proved dead, fenced, and kept so.
 
-One order for all of them: brake, evidence, fence, force down, disable. Not a procedure of its own.
+One order for all of them: brake, evidence, fence, disable, force down. Not a procedure of its own.
 """
 
 from collections.abc import Mapping
@@ -55,8 +55,9 @@ def steps(facts: Mapping[str, Any]) -> list[Step]:
         receipt = fencing.Fence(host, facts["agent"], facts["fence_timeout"])
     return [
         brake.Brake(host, facts["most_down"], facts["most_hosts"], facts["window"], facts["override_brake"]),
-        brake.HostDead(host, facts["dead_timeout"], facts["dead"]),
+        brake.HostDead(host, facts["dead_timeout"], facts["dead"], facts["fenced"]),
         receipt,
-        hosts.ForceDown(host, service),
+        # In this order: who takes it back learns first whether the host may come up.
         hosts.Disable(host, service, facts["reason"]),
+        fencing.KeepDown(host, service),
     ]

@@ -15,6 +15,11 @@ from stackmend.engine.plan import Verdict
 Server = Mapping[str, Any]
 _STATES = frozenset(["active", "stopped", "error"])
 _TRUE = frozenset(["true", "yes", "1", "on"])
+# Where else the guest may be, or that it is to be nowhere.
+_ELSEWHERE = frozenset(
+    ["migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "resize_reverting"]
+)
+_GOING = frozenset(["deleting", "soft-deleting"])
 # Flavor properties that nova can rebuild only on a host that has the like.
 _PICKY = ("pci_passthrough:alias", "hw:numa_nodes", "hw:cpu_policy", "resources:VGPU", "hw:mem_page_size")
 
@@ -59,6 +64,14 @@ def _judged(server: Server, rules: Rules) -> tuple[str, str]:
             "impossible",
             f"it is {server['vm_state']}: nova evacuates only servers that are active, stopped or in error",
         )
+    if server["task_state"] in _GOING:
+        return "nothing-to-do", "its user is deleting it"
+    if server["task_state"] in _ELSEWHERE:
+        return (
+            "impossible",
+            f"it was {server['task_state']} when its host died, and may run on the other host already: look there, "
+            "reset its state, then plan again",
+        )
     specs = server["flavor"]["extra_specs"]
     if specs.get("hw:tpm_version"):
         return "impossible", "it has a virtual TPM, whose secrets died with the host: nova refuses"
@@ -73,7 +86,10 @@ def _about_disks(server: Server, rules: Rules, names: set[str], specs: Mapping[s
         notes.append("it is locked, which does not keep an administrator")
     if server["task_state"]:
         notes.append(f"it was {server['task_state']} when its host died")
-    if server["image"] is None:
+    if server["stopped_by"] == "nova":
+        notes.append("nova itself stopped it, no user did: it stays stopped, start it if it should run")
+    extra = server["flavor"].get("ephemeral") or server["flavor"].get("swap")
+    if server["image"] is None and not extra:
         return "ready", _told("its root disk is a volume", notes)
     if rules.shared_disks:
         return "ready", _told("its disk is on storage that all hosts share, as you said", notes)

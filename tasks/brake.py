@@ -14,7 +14,7 @@ from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
 from stackmend.clients.fencing import OFF, Fences
 from stackmend.clients.polls import Polls
-from stackmend.clients.ssh import Ssh
+from stackmend.clients.ssh import GREETS, SILENT, Ssh
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, Seen, Step
 from stackmend.errors import HostUnreachable, NeedsHands
@@ -26,8 +26,9 @@ _LOOK_EVERY = 1.0
 class Brake(Step):
     """Stop where more looks dead than one host's failure explains; fails closed. Undo: nothing to undo.
 
-    ``most_down``: the share of hosts, in the whole cloud and in each of the host's aggregates and zones, that
-    may be down; one host always may. ``window``: the hours for which evacuations from other hosts count.
+    ``most_down``: the share of enabled hosts, in the whole cloud and in each of the host's aggregates and zones,
+    that may be down, the host itself among them; one always may. Hosts that somebody disabled carry nothing
+    that could be missed: they are not counted. ``window``: the hours for which evacuations from other hosts count.
     ``override`` is a person's reason to go on all the same; it is kept.
     """
 
@@ -61,8 +62,13 @@ class Brake(Step):
         return [f"no {name} is up" for name in ("nova-conductor", "nova-scheduler") if name not in up]
 
     def _shares(self, cloud: Cloud, services: Iterable[Row]) -> list[str]:
-        state = {row["host"]: row["state"] for row in services if row["binary"] == "nova-compute"}
-        zone = {row["host"]: row["zone"] for row in services if row["binary"] == "nova-compute"}
+        computes = [
+            row
+            for row in services
+            if row["binary"] == "nova-compute" and (row["status"] == "enabled" or row["host"] == self.target)
+        ]
+        state = {row["host"]: row["state"] for row in computes}
+        zone = {row["host"]: row["zone"] for row in computes}
         groups: dict[str, list[str]] = defaultdict(list)
         groups["the cloud"] = list(state)
         groups[f"zone {zone.get(self.target)}"] = [host for host in state if zone[host] == zone.get(self.target)]
@@ -71,7 +77,7 @@ class Brake(Step):
                 groups[f"aggregate {row['name']}"] = [host for host in row["hosts"] if host in state]
         passed = []
         for name, hosts in groups.items():
-            down = [host for host in hosts if state[host] != "up"]
+            down = [host for host in hosts if state[host] != "up" or host == self.target]
             if len(down) > max(1, int(self.most_down * len(hosts))):
                 passed.append(f"{len(down)} of {len(hosts)} hosts of {name} are down ({', '.join(sorted(down)[:5])})")
         return passed
@@ -97,17 +103,19 @@ class HostDead(Step):
     """Nova counts the host as down, and at least one more witness says so too. Undo: nothing to undo.
 
     Witnesses: the host's neutron agents, its SSH port, its power (where the inventory names a fence agent),
-    and an operator's statement, which outweighs witnesses that see the host alive.
+    and an operator's: that it was fenced, or that it is dead. Only the latter outweighs witnesses that see the
+    host alive.
     """
 
     slug = "host.dead"
     title = "evidence: nova-compute is down, and another witness agrees"
     reads_only = True
 
-    def __init__(self, host: str, seconds: float, statement: str) -> None:
+    def __init__(self, host: str, seconds: float, statement: str, fenced: str = "") -> None:
         super().__init__(host, why=f"stated: {statement}" if statement else "")
         self.seconds = seconds
         self.statement = statement
+        self.fenced = fenced
 
     def observe(self) -> Seen:
         """Nothing to begin: look until it holds."""
@@ -133,21 +141,31 @@ class HostDead(Step):
             journal.pause(_LOOK_EVERY)
 
     def _witnesses(self, cloud: Cloud, fences: Fences, ssh: Ssh) -> tuple[list[str], list[str]]:
-        dead, alive = ([f"an operator: {self.statement}"] if self.statement else []), []
+        said = [statement for statement in (self.statement, self.fenced) if statement]
+        dead, alive = [f"an operator: {statement}" for statement in said], []
         agents = [row for row in reads.network_agents(cloud) if row["host"] == self.target]
         beating = [row["binary"] for row in agents if row["alive"]]
         if beating:
             alive.append(f"{beating[0]} reports to neutron")
         elif agents:
             dead.append("its neutron agents are silent")
-        address = fences.inventory.host(self.target).address
-        if address != self.target and ssh.answers(address):
-            alive.append(f"SSH answers at {address}")
-        elif address != self.target:
-            dead.append(f"SSH is silent at {address}")
+        known = fences.inventory.host(self.target)
+        seen = self._seen(ssh, known.address, known.port) if known.address != self.target else ""
+        if seen == GREETS:
+            alive.append(f"SSH answers at {known.address}")
+        if seen == SILENT:
+            dead.append(f"SSH is silent at {known.address}")
         if fences.agent(self.target):
             dead += self._power_off(fences)
         return dead, alive
+
+    @staticmethod
+    def _seen(ssh: Ssh, address: str, port: int) -> str:
+        # What refuses is a kernel that runs: no witness for death, and none for a life worth keeping.
+        try:
+            return ssh.presence(address, port or None)
+        except HostUnreachable:
+            return ""
 
     def _power_off(self, fences: Fences) -> list[str]:
         # Power that is on proves nothing: a host can hang. Nor does a controller that is silent.

@@ -19,7 +19,7 @@ FAILED = frozenset(["error", "failed", "cancelled"])
 # From 2.14 on nova itself finds out whether disks are shared; from 2.29 on it checks a host that is named;
 # from 2.68 on it can't be forced past these checks; from 2.95 on the server is left stopped.
 VERSIONS = ("2.14", "2.29", "2.68", "2.95")
-_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 120.0
+_LONGEST_PAUSE = 120.0
 
 
 class Evacuate(ApiStep):
@@ -27,6 +27,8 @@ class Evacuate(ApiStep):
 
     Nova accepts a second evacuation while the first runs. So: it is sent only while nova shows none that is
     newer than the one before the intent, and again only when the record of the last one says that it failed.
+    Where no host was found it waits for one, twice as long each time; where the rebuild failed on a host it is sent
+    again soon, to another one by name.
 
     Undo: none; the old copy is given up with the first call: a point of no return.
     """
@@ -36,35 +38,40 @@ class Evacuate(ApiStep):
     undoable = False
 
     def __init__(
-        self, server: str, source: str, to: str | None, version: str, seconds: float, attempts: int, why: str = ""
+        self, server: str, source: str, to: str | None, version: str, seconds: float, attempts: int, pause: float
     ) -> None:
-        super().__init__(server, why)
+        super().__init__(
+            server, why="" if to else "if its rebuild fails on a host it is sent again, to another by name"
+        )
         self.source = source
         self.to = to
         self.version = version
         self.seconds = seconds
         self.most_attempts = attempts
+        self.pause = pause
 
     def call(self) -> ApiCall:
         """Without a host named, the scheduler chooses."""
-        body = {"evacuate": {"host": self.to} if self.to else {}}
-        return ApiCall("compute", "POST", f"/servers/{self.target}/action", body, self.version)
+        return self._asked(self.to)
 
-    def observe(self, record: Record, polls: Polls) -> Seen:
+    def act(self, record: Record, cloud: Cloud) -> str:
+        """Send it; to another host than those where it failed before."""
+        return cloud.send(self._asked(record.mark.get("to")), str(record.request_id)).request_id
+
+    def observe(self, record: Record, cloud: Cloud, polls: Polls) -> Seen:
         """What the migration records say; one that somebody else began is adopted."""
-        row = present(polls.servers.look(self.target, afresh=True), self.target)
+        # The records first: a server that is read later can't be older than they are.
         known = self._evacuations(polls.migrations.look(self.target, afresh=True))
-        mark = {"last": known[-1]["id"] if known else 0}
-        if record.acted:
-            newest = self._newest(known, record)
-            if newest is None:
-                return InFlight() if record.answered is not None else NotStarted(mark=mark)
-            return NotStarted(mark=mark) if newest["status"] in FAILED else InFlight()
+        row = present(polls.servers.look(self.target), self.target)
+        newest = self._newest(known, record)
+        ended = newest is None or newest["status"] in ENDED_WELL | FAILED
+        failed = newest is not None and newest["status"] in FAILED
+        if not ended or (record.acted and not failed and (newest is not None or record.answered is not None)):
+            return InFlight()
         if row["OS-EXT-SRV-ATTR:host"] != self.source:
             return Done({**state_of(row), "already": True})
-        if known and known[-1]["status"] not in ENDED_WELL | FAILED:
-            return InFlight()
-        return NotStarted(state_of(row), mark)
+        last = known[-1]["id"] if known else 0
+        return NotStarted(state_of(row), {"last": last, "to": self.to or self._elsewhere(cloud, polls, known, record)})
 
     def confirm(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
         """The migration done, the server on another host and at rest.
@@ -85,7 +92,7 @@ class Evacuate(ApiStep):
         try:
             migration = polls.migrations.wait(self.target, ended, self.seconds, journal.check)
             if migration["status"] in FAILED:
-                raise Again(_pause(record.attempt), self._why(cloud, migration))
+                raise Again(self._pause(record, migration), self._why(cloud, migration))
             left = max(1.0, deadline - time.monotonic())
             found = polls.servers.wait(self.target, settled, left, journal.check)
         except NeedsHands as late:
@@ -103,6 +110,27 @@ class Evacuate(ApiStep):
     @staticmethod
     def _newest(known: list[Row], record: Record) -> Row | None:
         return known[-1] if known and known[-1]["id"] > record.mark.get("last", 0) else None
+
+    def _asked(self, host: str | None) -> ApiCall:
+        body = {"evacuate": {"host": host} if host else {}}
+        return ApiCall("compute", "POST", f"/servers/{self.target}/action", body, self.version)
+
+    def _elsewhere(self, cloud: Cloud, polls: Polls, known: list[Row], record: Record) -> str | None:
+        """Where a rebuild failed on a host: the roomiest host on which none has failed; else the scheduler's choice."""
+        if not record.acted or not known[-1]["dest_compute"]:
+            return None
+        tried = {row["dest_compute"] for row in known if row["status"] in FAILED}
+        room = {
+            host: free.get("MEMORY_MB", 0)
+            for host, free in reads.capacity(cloud).items()
+            if host not in tried | {self.source} and _takes_servers(polls, host)
+        }
+        return max(room, key=room.__getitem__, default=None)
+
+    def _pause(self, record: Record, migration: Row) -> float:
+        """Capacity takes its time to come; another host is there at once."""
+        doubled = self.pause * 2 ** max(0, record.attempt - record.granted - 1)
+        return min(_LONGEST_PAUSE, self.pause if migration["dest_compute"] and not self.to else doubled)
 
     def _why(self, cloud: Cloud, migration: Row) -> str:
         row = reads.server(cloud, self.target)
@@ -145,5 +173,6 @@ class HostHeld(Step):
         )
 
 
-def _pause(attempt: int) -> float:
-    return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** max(0, attempt - 1)))
+def _takes_servers(polls: Polls, host: str) -> bool:
+    row = polls.computes.look(host) or {}
+    return (row.get("state"), row.get("status")) == ("up", "enabled")

@@ -2,11 +2,15 @@
 
 import time
 
+from stackmend.clients import reads
+from stackmend.clients.cloud import Cloud
 from stackmend.clients.fencing import OFF, ON, FenceCommand, Fences
+from stackmend.clients.polls import Polls
 from stackmend.engine import clock
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Step
-from stackmend.errors import NeedsHands
+from stackmend.errors import ChangedSince, HostUnreachable, NeedsHands
+from stackmend.tasks.hosts import ForceDown
 
 _LOOK_EVERY = 0.5
 
@@ -25,9 +29,9 @@ class _Power(Step):
         """The one order to the agent."""
         return [FenceCommand(self.target, self.agent, self.state)]
 
-    def observe(self, record: Record, fences: Fences) -> Seen:
+    def observe(self, record: Record, journal: Journal, fences: Fences) -> Seen:
         """Read the power first: what is as it should be needs no switching, and answers no order well."""
-        found = fences.power(self.target)
+        found = self._read(journal, fences, time.monotonic() + self.seconds)
         if found == self.state:
             return Done(self._receipt(record))
         return InFlight() if record.answered is not None else NotStarted({"power": found})
@@ -39,7 +43,7 @@ class _Power(Step):
     def confirm(self, record: Record, journal: Journal, fences: Fences) -> Evidence:
         """The power itself says so: an order that was taken is no proof."""
         deadline = time.monotonic() + self.seconds
-        while fences.power(self.target) != self.state:
+        while self._read(journal, fences, deadline) != self.state:
             if time.monotonic() >= deadline:
                 raise NeedsHands(
                     f"{self.agent} was told to switch {self.target} {self.state} and its power is still not "
@@ -47,6 +51,16 @@ class _Power(Step):
                 )
             journal.pause(_LOOK_EVERY)
         return self._receipt(record)
+
+    def _read(self, journal: Journal, fences: Fences, deadline: float) -> str:
+        """The power; a controller that does not answer just now is asked again until the deadline."""
+        while True:
+            try:
+                return fences.power(self.target)
+            except HostUnreachable:
+                if time.monotonic() >= deadline:
+                    raise
+            journal.pause(_LOOK_EVERY)
 
     def _receipt(self, record: Record) -> Evidence:
         return {"power": self.state, "agent": self.agent, "read_at": clock.now(), "already": not record.acted}
@@ -71,6 +85,24 @@ class PowerOn(_Power):
     title = "switch the host on, and read that it is"
     undoable = False
     state = ON
+
+
+class KeepDown(ForceDown):
+    """Force a fenced host down. Undo: take that back, as long as no server of it was evacuated."""
+
+    def undo(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
+        """As for any; a host whose servers run elsewhere must not count as up before it has cleaned up."""
+        left = {
+            row["instance_uuid"]
+            for row in reads.migrations(cloud, migration_type="evacuation", source_compute=self.target)
+            if row["status"] not in ("completed", "error", "failed", "cancelled")
+        }
+        if left:
+            raise ChangedSince(
+                f"{len(left)} servers were evacuated from {self.target}, which has not cleaned up after them: it stays "
+                f"down; `stackmend run host-return {self.target}` brings it back"
+            )
+        return super().undo(record, journal, cloud, polls)
 
 
 class FenceStatement(Step):

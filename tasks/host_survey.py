@@ -4,7 +4,8 @@ from typing import Any
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
-from stackmend.errors import BadInput
+from stackmend.clients.fencing import Fences
+from stackmend.errors import BadInput, HostUnreachable
 from stackmend.tasks.evacuation import VERSIONS
 
 Row = dict[str, Any]
@@ -26,3 +27,17 @@ def capture(cloud: Cloud, host: str) -> Row:
         "held": reads.allocations_on(cloud, host),
         "evacuate_version": cloud.pick("compute", *VERSIONS),
     }
+
+
+def power(fences: Fences, host: str) -> Row:
+    """The host's fence agent, and what it reads of the host's power: ``on``, ``off``, or why it can't tell.
+
+    Raises BadInput for an agent that can't be run at all.
+    """
+    agent = fences.agent(host)
+    if not agent:
+        return {"fence_agent": "", "power": "", "power_why": ""}
+    try:
+        return {"fence_agent": agent, "power": fences.power(host), "power_why": ""}
+    except HostUnreachable as error:
+        return {"fence_agent": agent, "power": "", "power_why": str(error)}

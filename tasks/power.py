@@ -32,7 +32,7 @@ class _Power(ApiStep):
 
     def observe(self, record: Record, cloud: Cloud, polls: Polls) -> Seen:
         """Done when nova shows the state; under way once it was answered, or an action shows it."""
-        row = present(polls.servers.look(self.target, afresh=True), self.target)
+        row = present(polls.servers.look(self.target), self.target)
         found = state_of(row)
         if _is(found, self.vm_state):
             return Done({**found, "already": not record.acted})
@@ -87,7 +87,7 @@ class StartMoved(Start):
 
     def observe(self, record: Record, cloud: Cloud, polls: Polls) -> Seen:
         """As for any start; raises NeedsHands while the server is still on the dead host."""
-        row = present(polls.servers.look(self.target, afresh=True), self.target)
+        row = present(polls.servers.look(self.target), self.target)
         if row["OS-EXT-SRV-ATTR:host"] == self.source:
             raise NeedsHands(f"server {self.target} is still on {self.source}: its evacuation did not end well")
         return super().observe(record, cloud, polls)

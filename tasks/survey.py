@@ -37,7 +37,8 @@ def capture(cloud: Cloud, databases: Databases, scope: Scope, labels: Collection
     Of a server's own metadata only what is ours and the ``labels`` are kept: users put passwords there.
     Raises BadInput for a server, host or project that does not exist, and for an empty capture.
     """
-    found = list(reads.servers(cloud))
+    whole_host = scope.hosts[0] if len(scope.hosts) == 1 and not scope.servers + scope.exclude else None
+    found = list(reads.servers(cloud, host=whole_host))
     scope = resolved(cloud, scope, found)
     chosen = [row for row in found if scope.covers(row)]
     if not chosen:
@@ -118,7 +119,8 @@ def _server(
 def _flavor(row: Row) -> Row:
     """The server's own copy of its flavor (2.47); less with an older nova."""
     extra = {name: str(value) for name, value in (row.get("extra_specs") or {}).items()}
-    return {"name": row.get("original_name"), "extra_specs": extra}
+    disks = {name: int(row.get(name) or 0) for name in ("ephemeral", "swap")}
+    return {"name": row.get("original_name"), "extra_specs": extra, **disks}
 
 
 def _disk(

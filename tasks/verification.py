@@ -17,7 +17,8 @@ Row = dict[str, Any]
 class VerifyServer(Step):
     """The server is as it was captured: state, power, its volumes at both services, its ports bound and up.
 
-    ``wanted`` is its captured record: vm_state, disks (volume ids), ports (ids). Undo: nothing to undo, it
+    ``wanted`` is its captured record: vm_state, disks (volume ids), ports (ids), and the host that it has ``left``
+    if it was moved. Undo: nothing to undo, it
     only reads.
     """
 
@@ -85,6 +86,8 @@ class VerifyServer(Step):
         }
         if not mine:
             return found, f"cinder has no attachment of volume {row['id']} to it (status {row['status']})"
+        if self._left(mine[0].get("host_name")):
+            return found, f"cinder has volume {row['id']} attached on {mine[0]['host_name']} still"
         # A volume in another's hands (backup, retype, deletion) keeps the status that the plan left it in.
         if row["status"] != self.wanted["volumes"][row["id"]]:
             return found, f"volume {row['id']} is {row['status']}, not {self.wanted['volumes'][row['id']]}"
@@ -94,6 +97,8 @@ class VerifyServer(Step):
         if row is None:
             return {}, "one of its ports no longer exists"
         found = {"id": row["id"], "status": row["status"], "host": row.get("binding:host_id")}
+        if self._left(found["host"]):
+            return found, f"port {row['id']} is bound on {found['host']} still"
         if row.get("binding:vif_type") in ("binding_failed", "unbound"):
             return found, f"port {row['id']} is not bound ({row['binding:vif_type']}) on {found['host']}"
         if (
@@ -106,6 +111,9 @@ class VerifyServer(Step):
                 f"port {row['id']} is {row['status']} on {found['host']}: is the L2 agent there alive?",
             )
         return found, ""
+
+    def _left(self, host: str | None) -> bool:
+        return bool(host) and host == self.wanted.get("left")
 
 
 class Leftovers(Step):

@@ -118,6 +118,7 @@ def _heartbeat_stale(cloud: "Cloud", target: str) -> None:
     old = stamp().replace(stamp()[:4], "2020", 1)
     if not cloud.nova.update("services", {"host": target}, updated_at=old, last_seen_up=old):
         raise KeyError(f"there is no service on host {target}")
+    cloud.neutron.update("agents", {"host": target}, heartbeat_timestamp=old)
 
 
 _KINDS: dict[str, Damage] = {

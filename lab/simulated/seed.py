@@ -208,11 +208,13 @@ class _Planter:
         nova.add_device(cloud, server, volume, size, device, **{"attachment_id": attachment, "uuid": bdm, **columns})
 
     def _join(self, group: str, server: str, project: str) -> None:
-        lab, uuid = self._cloud.lab, stable_id("group", group)
+        name, _, policy = group.partition("=")
+        lab, uuid = self._cloud.lab, stable_id("group", name)
         lab.write(
-            "INSERT OR IGNORE INTO server_groups VALUES (?, ?, 'soft-anti-affinity', ?, ?)",
+            "INSERT OR IGNORE INTO server_groups VALUES (?, ?, ?, ?, ?)",
             uuid,
-            group,
+            name,
+            policy or "soft-anti-affinity",
             project,
             keystone_id("user", "member"),
         )

@@ -19,7 +19,10 @@ class VolumeSpec:
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """A server; ``root`` is ``image`` or ``volume``, ``status`` ACTIVE, SHUTOFF, PAUSED or ERROR."""
+    """A server; ``root`` is ``image`` or ``volume``, ``status`` ACTIVE, SHUTOFF, PAUSED or ERROR.
+
+    ``group``: a server group's name, or NAME=POLICY where it is not soft-anti-affinity.
+    """
 
     name: str
     host: str | None = None

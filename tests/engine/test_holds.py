@@ -152,3 +152,10 @@ def test_the_last_attempt_tells_why(store: Store) -> None:
     (error,) = (lane["error"] for lane in report.status_of(store, run_id)["lanes"] if lane["error"])
     assert "sent 3 times" in error
     assert "the bulb of out stayed dark" in error
+
+
+def test_whoever_retries_gives_as_many_attempts_again(store: Store) -> None:
+    world = World(failures=4)
+    run_id = begun(store, world)
+    assert runs.retry(store, run_id, session(world)) is None
+    assert (world.switched, world.lit) == (["out"] * 5, ["out"])
