@@ -103,7 +103,7 @@ def test_a_gate_that_failed_is_not_what_a_later_stage_is_held_for(store: Store) 
 def test_a_retry_of_another_lane_does_not_open_it(store: Store) -> None:
     house = House("hall")
     run_id = begun(store, house)
-    assert house.opened == ["gate", "attic"]
+    assert sorted(house.opened) == ["attic", "gate"]
     runs.revert(store, run_id, session(house), ["gate"])
     runs.retry(store, run_id, session(house), ["hall"])
     assert house.opened == ["attic"]
@@ -114,7 +114,7 @@ def test_once_the_gate_holds_the_rest_goes_on(store: Store) -> None:
     run_id = begun(store, house)
     house.stuck.clear()
     runs.retry(store, run_id, session(house))
-    assert house.opened == ["gate", "hall", "attic"]
+    assert (house.opened[0], sorted(house.opened)) == ("gate", ["attic", "gate", "hall"])
     assert report.status_of(store, run_id)["waits_for"] == "look around"
 
 
@@ -123,4 +123,4 @@ def test_a_gate_that_was_skipped_is_open(store: Store) -> None:
     run_id = begun(store, house)
     runs.skip(store, run_id, "door:gate", "it is gone")
     runs.execute(store, run_id, session(house))
-    assert house.opened == ["hall", "attic"]
+    assert sorted(house.opened) == ["attic", "hall"]
