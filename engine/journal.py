@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from taskflow.exceptions import NotFound
 from taskflow.storage import Storage
 
 from stackmend.engine import clock
@@ -75,8 +76,11 @@ class Journal:
         self._past = past
 
     def record(self, step: str) -> Record | None:
-        """The step's record, or None when it was never begun."""
-        atom = self._storage._atomdetail_by_name(step)[0]
+        """The step's record, or None when it was never begun, or the lane has no such step."""
+        try:
+            atom = self._storage._atomdetail_by_name(step)[0]
+        except NotFound:
+            return None
         stored = (atom.meta or {}).get(META_KEY)
         return Record(**stored) if stored else None
 

@@ -104,14 +104,14 @@ def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
             proof,
             cold_migration.ConfirmResize(server, move.deadline),
         ]
-    return [migration.LiveMigrate(server, move), *ends(server, move), proof]
+    return [migration.LiveMigrate(server, move), *late(server, move, migration.LiveMigrate.slug), proof]
 
 
-def ends(server: str, move: Move) -> list[Step]:
-    """What is done about a live migration that is late."""
+def late(server: str, move: Move, begun_by: str) -> list[Step]:
+    """What is done about a live migration that is late; ``begun_by``: the slug of its step."""
     if move.on_deadline == "abort":
-        return [late_migration.AbortMigration(server, move)]
-    return [late_migration.ForceComplete(server, move)] if move.on_deadline == "force-complete" else []
+        return [late_migration.AbortMigration(server, move, begun_by)]
+    return [late_migration.ForceComplete(server, move, begun_by)] if move.on_deadline == "force-complete" else []
 
 
 PROCEDURE = Procedure(

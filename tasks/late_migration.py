@@ -18,13 +18,14 @@ ABORT_VERSIONS, FORCE_VERSIONS = ("2.24", "2.65"), ("2.22",)
 
 
 class _EndMigration(ApiStep):
-    """One live migration, told to end. Undo: nothing of its own, the migration's own undo takes the server back."""
+    """One live migration, told to end, that the step of slug ``begun_by`` began in the same lane."""
 
     how = ""
 
-    def __init__(self, server: str, move: Move) -> None:
+    def __init__(self, server: str, move: Move, begun_by: str) -> None:
         super().__init__(server, when=f"only if it has not arrived after {move.deadline:g} s")
         self.move = move
+        self.begun_by = begun_by
 
     def call(self) -> ApiCall:
         """Which migration it is, only nova's record will tell."""
@@ -34,9 +35,9 @@ class _EndMigration(ApiStep):
         """The call for one migration."""
         raise NotImplementedError
 
-    def observe(self, record: Record, polls: Polls) -> Seen:
-        """Done when nothing is under way."""
-        found = _newest(polls.migrations.look(self.target, afresh=True))
+    def observe(self, record: Record, journal: Journal, polls: Polls) -> Seen:
+        """Done when nothing is under way that the lane's own step began: others' migrations are theirs."""
+        found = self._ours(journal, polls.migrations.look(self.target, afresh=True))
         if found is None or not moves.under_way(found):
             return Done({"needed": record.acted, "ended": found["status"] if found else None})
         return InFlight() if record.answered is not None else NotStarted({"migration": found["id"]})
@@ -54,7 +55,7 @@ class _EndMigration(ApiStep):
         """The record ended. Raises NeedsHands when it does not."""
 
         def ended(row: Row | None) -> Row | None:
-            found = _newest(row)
+            found = self._ours(journal, row)
             return None if moves.under_way(found) else found
 
         seconds = max(RESTS_WITHIN, self.move.deadline)
@@ -70,6 +71,10 @@ class _EndMigration(ApiStep):
     def undo(self) -> Evidence:
         """Nothing of its own."""
         return {"already": True}
+
+    def _ours(self, journal: Journal, listed: Row | None) -> Row | None:
+        begun = journal.record(f"{self.begun_by}:{self.target}")
+        return moves.since(moves.of(listed, moves.LIVE), begun) if begun and begun.acted else None
 
 
 class AbortMigration(_EndMigration):
@@ -102,7 +107,3 @@ class ForceComplete(_EndMigration):
         """For one that is running."""
         path = f"/servers/{self.target}/migrations/{migration}/action"
         return ApiCall("compute", "POST", path, {"force_complete": None}, self.move.end_version)
-
-
-def _newest(row: Row | None) -> Row | None:
-    return next(iter(moves.of(row, moves.LIVE)[-1:]), None)

@@ -36,7 +36,6 @@ class Moving(ApiStep):
     kinds: ClassVar[frozenset[str]] = frozenset()
     action: ClassVar[str] = ""
     states: ClassVar[tuple[str, ...]] = ()
-    most_attempts = 10
 
     def __init__(self, server: str, move: Move, when: str = "always", why: str = "") -> None:
         super().__init__(server, why, when)
