@@ -20,6 +20,8 @@ from stackmend.lab.openstack.site import ADDRESS, Site
 
 _PING = Path(__file__).parent / "inside" / "ping.py"
 _POLL = 0.1
+# Rows change every few seconds, and reading them takes the processors from what shall start.
+_ROWS_POLL = 0.5
 # Each names one row by BINARY@HOST, with the time that it holds.
 _HEARTBEATS = (
     "SELECT CONCAT(`binary`, '@', host), last_seen_up FROM nova.services WHERE deleted = 0",
@@ -29,13 +31,13 @@ _HEARTBEATS = (
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Ask until it is so; False when it is not within ``seconds``."""
+def until(condition: Callable[[], bool], seconds: float, poll: float = _POLL) -> bool:
+    """Ask every ``poll`` seconds until it is so; False when it is not within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL)
+        time.sleep(poll)
     return True
 
 
@@ -89,7 +91,7 @@ def reported(site: Site, names: Iterable[str], before: dict[str, str], seconds: 
         silent.difference_update([name for name in silent if now.get(name, "None") not in ("None", before.get(name))])
         return not silent
 
-    if not until(all_did, seconds):
+    if not until(all_did, seconds, _ROWS_POLL):
         raise LabError(f"no report of {', '.join(sorted(silent))} within {seconds:g} s; see {site.logs}")
 
 

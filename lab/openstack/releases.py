@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackmend.errors import BadInput
@@ -32,9 +32,15 @@ _PROJECTS = (
 
 @dataclass(frozen=True)
 class Release:
-    """One release: ``name`` is OpenStack's own, and of the file in ``pins/`` that holds every version."""
+    """One release: ``name`` is OpenStack's own, and of the file in ``pins/`` that holds every version.
+
+    ``besides``: more packages than every release needs. ``applications``: WSGI applications, by process, that are
+    elsewhere than in the newest release.
+    """
 
     name: str
+    besides: tuple[str, ...] = ()
+    applications: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pins(self) -> Path:
@@ -44,7 +50,7 @@ class Release:
     @property
     def packages(self) -> tuple[str, ...]:
         """What is asked of pip; the pins decide the versions."""
-        return _PROJECTS
+        return (*_PROJECTS, *self.besides)
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -58,8 +64,20 @@ class Release:
         return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
 
-RELEASES = {name: Release(name) for name in ("2026.2",)}
-NEWEST = next(iter(RELEASES))
+_ALL = (
+    Release("2026.2"),
+    Release(
+        "2025.1",
+        # pecan imports pkg_resources, which the newest setuptools no longer have.
+        besides=("setuptools",),
+        applications={
+            "mistral-api": "mistral.api.wsgi:application",
+            "aodh-api": "aodh.api.app:build_wsgi_app()",
+        },
+    ),
+)
+RELEASES = {found.name: found for found in _ALL}
+NEWEST = _ALL[0].name
 
 
 def release(name: str) -> Release:

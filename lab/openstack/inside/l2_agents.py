@@ -5,6 +5,7 @@ bound port of a server that it is wired, so that it becomes active. While a file
 LAB_SILENT, an agent says nothing.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -14,16 +15,18 @@ from typing import Any
 
 from oslo_service import backend
 
-backend.init_backend(backend.BackendType.THREADING)
+with contextlib.suppress(ValueError):
+    # Older ones have eventlet's only, and take it.
+    backend.init_backend(backend.BackendType.THREADING)
 
-from neutron.agent import rpc as agent_rpc  # noqa: E402
-from neutron.common import config  # noqa: E402
-from neutron.conf.agent import common as agent_conf  # noqa: E402
-from neutron_lib import constants, context  # noqa: E402
-from neutron_lib.agent import topics  # noqa: E402
-from oslo_config import cfg  # noqa: E402
-from oslo_log import log  # noqa: E402
-from sqlalchemy import Engine, create_engine, text  # noqa: E402
+from neutron.agent import rpc as agent_rpc
+from neutron.common import config
+from neutron.conf.agent import common as agent_conf
+from neutron_lib import constants, context
+from neutron_lib.agent import topics
+from oslo_config import cfg
+from oslo_log import log
+from sqlalchemy import Engine, create_engine, text
 
 _REPORT_INTERVAL = 5.0
 _WIRE_INTERVAL = 0.5

@@ -1,6 +1,7 @@
 """The entry of every API of the lab: the service's own application, which can be told to answer late.
 
-LAB_APPLICATION is ``MODULE:NAME``. While the file LAB_SLOW is there, each call waits the seconds that it holds.
+LAB_APPLICATION is ``MODULE:NAME``, or ``MODULE:MAKER()``. While the file LAB_SLOW is there, each call waits the
+seconds that it holds.
 """
 
 import os
@@ -12,7 +13,9 @@ from time import sleep
 from typing import Any
 
 _module, _, _name = os.environ["LAB_APPLICATION"].partition(":")
-_application = getattr(import_module(_module), _name)
+_application = getattr(import_module(_module), _name.removesuffix("()"))
+if _name.endswith("()"):
+    _application = _application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -87,12 +87,13 @@ class Service:
         options: Command = (),
         after: tuple[str, ...] = STORES,
     ) -> Daemon:
-        """Its API: uwsgi on its port, around ``MODULE:NAME``, which can be told to answer late.
+        """Its API: uwsgi on its port, around ``MODULE:NAME`` or ``MODULE:MAKER()``, which can be told to answer late.
 
         ``arguments``: what the application finds in sys.argv. ``options``: more of uwsgi's own. ``after``: as
         Daemon's; an API could start without the bus, but what others wait for shall have the processors first.
         """
         port = self.site.ports[self.api]
+        application = self.site.release.applications.get(self.api, application)
         entry = {"LAB_APPLICATION": application, "LAB_SLOW": str(self.site.run / "slow" / self.api)}
         passed = ("--pyargv", " ".join(arguments)) if arguments else ()
         command = (self.site.program("uwsgi"), *_listen(options, port), *_UWSGI, *passed)

@@ -1,6 +1,7 @@
 """Masakari: evacuation on notice."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from stackmend.lab.openstack.daemon import Daemon
 from stackmend.lab.openstack.services.base import Command, Config, Endpoint, Service
@@ -27,11 +28,17 @@ class Masakari(Service):
         """Its tables."""
         return [(self.site.program("masakari-manage"), *self.configured("masakari.conf"), "db", "sync")]
 
+    def prepare(self) -> None:
+        """Its API takes the paste file from beside its own."""
+        super().prepare()
+        link = Path(self.etc("api-paste.ini"))
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.site.venv / "etc" / "masakari" / "api-paste.ini")
+
     def daemons(self) -> list[Daemon]:
         """All of them."""
         files = self.configured("masakari.conf")
-        paste = f"{self.site.venv}/etc/masakari/api-paste.ini"
-        env = {"OS_MASAKARI_CONFIG_DIR": self.etc(""), "OS_MASAKARI_CONFIG_FILES": f"{paste};masakari.conf"}
+        env = {"OS_MASAKARI_CONFIG_DIR": self.etc("")}
         return [
             self.wsgi("masakari.wsgi.api:application", env, arguments=files),
             self.worker("masakari-engine", *files),

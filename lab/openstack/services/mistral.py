@@ -28,7 +28,9 @@ class Mistral(Service):
 
     def daemons(self) -> list[Daemon]:
         """All of them."""
-        api = self.wsgi("mistral.wsgi:application", {"MISTRAL_CONFIG_FILE": self.etc("mistral.conf")})
+        files = self.configured("mistral.conf")
+        env = {"MISTRAL_CONFIG_FILE": self.etc("mistral.conf")}
+        api = self.wsgi("mistral.wsgi:application", env, arguments=files)
         return [api, *(self._part(part) for part in _PARTS)]
 
     def _part(self, part: str) -> Daemon:
