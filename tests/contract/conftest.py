@@ -1,13 +1,9 @@
 """One suite, two clouds: what is asserted here holds on the simulated cloud and on a real OpenStack."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from contract.calls import Lab
 from contract.cloud import Cloud
-from contract.standing_lab import StandingLab
 
 from stackmend.lab.control import SimulatedCloud
 
@@ -24,7 +20,7 @@ _HOSTS = 3
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The cloud: its APIs, its rows, and its switches (``cloud.lab``)."""
     if request.param == "openstack":
-        real = Cloud(_real(request), ("lab", "lab-member"))
+        real = Cloud(request.getfixturevalue("openstack_lab"), ("lab", "lab-member"))
         real.lift_quotas()
         yield from _opened(real)
         return
@@ -32,14 +28,6 @@ def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         lab.settings(report_interval=0.2, service_down_time=1.0)
         lab.seed(hosts=_HOSTS, servers=[])
         yield from _opened(Cloud(lab, ("sim", "sim-member")))
-
-
-def _real(request: pytest.FixtureRequest) -> Lab:
-    named = Path(os.environ.get("STACKMEND_LAB_DIRECTORY", ""))
-    if StandingLab.stands_in(named):
-        return StandingLab(named)
-    lab: Lab = request.getfixturevalue("openstack_lab")
-    return lab
 
 
 def _opened(cloud: Cloud) -> Iterator[Cloud]:

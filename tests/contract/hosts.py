@@ -35,9 +35,31 @@ def allocations(cloud: Cloud, server: str) -> set[str]:
     return {host for host in cloud.hosts if provider(cloud, host) in held}
 
 
+def migrations(cloud: Cloud, server: str) -> list[dict[str, Any]]:
+    """The migration records of a server, newest first."""
+    return list(cloud.nova("GET", f"/os-migrations?instance_uuid={server}").json()["migrations"])
+
+
 def migration(cloud: Cloud, server: str) -> dict[str, Any]:
     """The newest migration record of a server."""
-    return dict(cloud.nova("GET", f"/os-migrations?instance_uuid={server}").json()["migrations"][0])
+    return migrations(cloud, server)[0]
+
+
+def follow(cloud: Cloud, server: str, action: dict[str, Any], *ends: str) -> dict[str, Any]:
+    """Order a move, which is taken, and wait until its own record has one of these statuses.
+
+    A live migration's record may come after the answer.
+    """
+    known = [record["id"] for record in migrations(cloud, server)]
+    assert cloud.act(server, action).status_code == 202
+
+    def ended() -> dict[str, Any] | None:
+        new = [record for record in migrations(cloud, server) if record["id"] not in known]
+        return new[0] if new and new[0]["status"] in ends else None
+
+    record = until(ended, f"the move of {server} has ended as one of {ends}", 60)
+    assert record is not None
+    return record
 
 
 def agent(cloud: Cloud, host: str) -> dict[str, Any]:

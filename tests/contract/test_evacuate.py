@@ -72,9 +72,8 @@ def evacuate(cloud: Cloud, server: str, at: str = "2.94", **given: Any) -> Any:
 def evacuated(cloud: Cloud, server: str, answer: Any) -> list[dict[str, Any]]:
     """The events of an evacuation, once its record is done or has failed."""
     assert answer.status_code == 200, answer.text
-    events = cloud.finished(server, answer.headers["x-openstack-request-id"])
-    until(lambda: migration(cloud, server)["status"] in ("done", "error", "failed"), "the evacuation has ended")
-    return events
+    until(lambda: migration(cloud, server)["status"] in ("done", "error", "failed"), "the evacuation has ended", 60)
+    return cloud.finished(server, answer.headers["x-openstack-request-id"])
 
 
 def test_a_refused_evacuation_leaves_nothing(cloud: Cloud, loss: Loss) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from contract.calls import until
 from contract.cloud import Cloud
-from contract.hosts import agent, migration
+from contract.hosts import agent, follow
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +90,6 @@ def test_a_host_that_nobody_knows_fails_in_the_answer_not_in_the_status(cloud: C
     active(cloud, port)
 
 
-def live_migration(cloud: Cloud, server: str, host: str) -> str:
-    """Ask for a live migration, which is taken; how its record ends."""
-    answer = cloud.act(server, {"os-migrateLive": {"host": host, "block_migration": "auto"}})
-    assert answer.status_code == 202
-    until(lambda: migration(cloud, server)["status"] in ("error", "completed"), "the migration has ended", 60)
-    return str(migration(cloud, server)["status"])
-
-
 def test_a_dead_agent_refuses_ports_and_servers(cloud: Cloud, port: str, server: str) -> None:
     host = cloud.hosts[2]
     bind(cloud, port, host)
@@ -108,8 +100,10 @@ def test_a_dead_agent_refuses_ports_and_servers(cloud: Cloud, port: str, server:
         dead = cloud.neutron("GET", "/agents?alive=false").json()["agents"]
         assert [one["host"] for one in dead] == [host]
         assert bind(cloud, port, cloud.hosts[1])["vif_type"] == "ovs"
+        active(cloud, port)
         assert bind(cloud, port, host) == {"host_id": host, "vif_type": "binding_failed", "status": "DOWN"}
-        assert live_migration(cloud, server, host) == "error"
+        order = {"os-migrateLive": {"host": host, "block_migration": "auto"}}
+        assert follow(cloud, server, order, "error", "completed")["status"] == "error"
         assert cloud.settled(server)["OS-EXT-SRV-ATTR:host"] == cloud.hosts[0]
         assert cloud.ports(server)[0]["binding:host_id"] == cloud.hosts[0]
     finally:

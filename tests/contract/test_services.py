@@ -30,10 +30,12 @@ def test_disable_with_a_reason_and_enable(cloud: Cloud) -> None:
 def test_a_disabled_host_takes_no_server_and_shows_at_its_own(cloud: Cloud, server: str) -> None:
     host = cloud.hosts[0]
     switch(cloud, host, status="disabled")
-    assert cloud.server(server)["host_status"] == "MAINTENANCE"
-    refused = cloud.ask_boot(host)
-    cloud.settled(refused, "ERROR")
-    switch(cloud, host, status="enabled")
+    try:
+        assert cloud.server(server)["host_status"] == "MAINTENANCE"
+        refused = cloud.ask_boot(host)
+        cloud.settled(refused, "ERROR")
+    finally:
+        switch(cloud, host, status="enabled")
     # It is in error a moment before it says why.
     view = until(lambda: "fault" in cloud.server(refused) and cloud.server(refused), "the server says why")
     assert view["fault"]["message"].startswith("No valid host was found.")
