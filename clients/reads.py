@@ -4,6 +4,7 @@ Rows are the services' own JSON with the field's raw names, except that secrets 
 servers, and passwords in the connection information of attachments.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -144,6 +145,19 @@ def attachments(cloud: Cloud) -> list[Row]:
     return [masked(row) for row in rows]
 
 
+def volume_attachments(cloud: Cloud, volume_id: str) -> list[Row]:
+    """A volume's attachments, those that are only reserved too: id, status, instance (block storage 3.27)."""
+    version = cloud.pick("block-storage", "3.27")
+    params = {"all_tenants": "1", "volume_id": volume_id}
+    return list(cloud.get("block-storage", "/attachments", params, version)["attachments"])
+
+
+def port_bindings(cloud: Cloud, port_id: str) -> list[Row] | None:
+    """Every binding of a port, active or not: host, status, vif_type; None where neutron shows none."""
+    found = cloud.find("network", f"/ports/{port_id}/bindings")
+    return None if found is None else list(found["bindings"])
+
+
 def volume_services(cloud: Cloud) -> list[Row]:
     """Cinder's services: host, binary, state, status, updated_at."""
     version = cloud.pick("block-storage", "3.0", "3.7")
@@ -180,25 +194,38 @@ def allocations(cloud: Cloud, consumer_id: str) -> Row:
 def capacity(cloud: Cloud) -> dict[str, dict[str, int]]:
     """What each compute host has free in placement, by host name and resource class (1.12).
 
-    One call: what any host could still take of the smallest server. Hosts that are full are not in it.
+    One list of what any host could still take of the smallest server. Hosts that are full are not in it.
     """
     version = cloud.pick("placement", "1.12", "1.29")
     found = cloud.get("placement", "/allocation_candidates", {"resources": "VCPU:1,MEMORY_MB:1"}, version)
-    names = {row["uuid"]: row["name"] for row in cloud.get("placement", "/resource_providers")["resource_providers"]}
-    return {
-        names[provider]: {name: amount["capacity"] - amount["used"] for name, amount in summary["resources"].items()}
-        for provider, summary in found["provider_summaries"].items()
-        if provider in names
-    }
+    hosts = {provider: host for host, providers in providers_by_host(cloud).items() for provider in providers}
+    free: dict[str, Counter[str]] = {}
+    for provider, summary in found["provider_summaries"].items():
+        if provider in hosts:
+            room = free.setdefault(hosts[provider], Counter())
+            for name, amount in summary["resources"].items():
+                room[name] += amount["capacity"] - amount["used"]
+    return {host: dict(room) for host, room in free.items()}
+
+
+def providers_by_host(cloud: Cloud) -> dict[str, list[str]]:
+    """The resource providers of each compute host: placement knows them by their node's name, which may differ."""
+    rows = cloud.get("placement", "/resource_providers")["resource_providers"]
+    providers = {row["name"]: str(row["uuid"]) for row in rows}
+    found: dict[str, list[str]] = {}
+    for row in hypervisors(cloud):
+        if row["hypervisor_hostname"] in providers:
+            found.setdefault(row["service"]["host"], []).append(providers[row["hypervisor_hostname"]])
+    return found
 
 
 def allocations_on(cloud: Cloud, host: str) -> dict[str, dict[str, int]]:
     """What every consumer (server) holds on a compute host, by its id and resource class."""
-    found = cloud.get("placement", "/resource_providers", {"name": host})["resource_providers"]
-    if not found:
-        return {}
-    held = cloud.get("placement", f"/resource_providers/{found[0]['uuid']}/allocations")["allocations"]
-    return {consumer: dict(row["resources"]) for consumer, row in held.items()}
+    found: dict[str, dict[str, int]] = {}
+    for provider in providers_by_host(cloud).get(host, []):
+        held = cloud.get("placement", f"/resource_providers/{provider}/allocations")["allocations"]
+        found.update({consumer: dict(row["resources"]) for consumer, row in held.items()})
+    return found
 
 
 def _until_empty(

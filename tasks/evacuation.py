@@ -117,7 +117,7 @@ class Evacuate(ApiStep):
 
     def _elsewhere(self, cloud: Cloud, polls: Polls, known: list[Row], record: Record) -> str | None:
         """Where a rebuild failed on a host: the roomiest host on which none has failed; else the scheduler's choice."""
-        if not record.acted or not known[-1]["dest_compute"]:
+        if not record.acted or not known or not known[-1]["dest_compute"]:
             return None
         tried = {row["dest_compute"] for row in known if row["status"] in FAILED}
         room = {

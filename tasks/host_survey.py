@@ -41,3 +41,9 @@ def power(fences: Fences, host: str) -> Row:
         return {"fence_agent": agent, "power": fences.power(host), "power_why": ""}
     except HostUnreachable as error:
         return {"fence_agent": agent, "power": "", "power_why": str(error)}
+
+
+def node(cloud: Cloud, host: str) -> str | None:
+    """The id of the host's hypervisor; the first where it has several, for all answer alike."""
+    found = [row["id"] for row in reads.hypervisors(cloud) if row["service"]["host"] == host]
+    return str(found[0]) if found else None

@@ -31,17 +31,19 @@ _BDM_MODERN = ["attachment_id", "uuid", "tag"]
 _LEGACY_COLUMNS = ["mountpoint", "status", "attach_status", "instance_uuid", "instance_id"]
 
 
-def capture(cloud: Cloud, databases: Databases, scope: Scope, labels: Collection[str] = ()) -> dict[str, Any]:
+def capture(
+    cloud: Cloud, databases: Databases, scope: Scope, labels: Collection[str] = (), may_be_empty: bool = False
+) -> dict[str, Any]:
     """Record every server in scope with its disks, ports and states.
 
     Of a server's own metadata only what is ours and the ``labels`` are kept: users put passwords there.
-    Raises BadInput for a server, host or project that does not exist, and for an empty capture.
+    Raises BadInput for a server, host or project that does not exist, and for an empty capture unless it may be.
     """
     whole_host = scope.hosts[0] if len(scope.hosts) == 1 and not scope.servers + scope.exclude else None
     found = list(reads.servers(cloud, host=whole_host))
     scope = resolved(cloud, scope, found)
     chosen = [row for row in found if scope.covers(row)]
-    if not chosen:
+    if not chosen and not may_be_empty:
         raise BadInput(
             f"the capture is empty: none of the cloud's {len(found)} servers is in scope; "
             "is this the right cloud, with an administrator's rights?"
@@ -102,6 +104,7 @@ def _server(
     return {
         "id": row["id"],
         "name": row["name"],
+        "instance_name": row.get("OS-EXT-SRV-ATTR:instance_name"),
         "project": row["tenant_id"],
         **state_of(row),
         "status": row["status"],
@@ -174,6 +177,7 @@ def _port(row: Row) -> Row:
         "status": row["status"],
         "host": row.get("binding:host_id"),
         "vif_type": row.get("binding:vif_type"),
+        "vnic_type": row.get("binding:vnic_type") or "normal",
         "addresses": [item["ip_address"] for item in row["fixed_ips"]],
     }
 

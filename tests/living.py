@@ -11,6 +11,7 @@ import pytest
 from desk import Desk, Ended
 
 from stackmend.clients.cloud import ApiCall, Cloud
+from stackmend.clients.ssh import Command, Ssh, SshSettings
 from stackmend.lab.control import SimulatedCloud
 
 MakeLiving = Callable[..., "LivingDesk"]
@@ -95,6 +96,14 @@ class LivingDesk(Desk):
         """Somebody sets fields of a host's nova-compute: status, disabled_reason, forced_down."""
         rows = [row for row in self.table("nova", "services") if row["host"] == host]
         self.ask("PUT", f"/os-services/{rows[0]['uuid']}", fields, at="2.53")
+
+    def on_host(self, host: str, command: str) -> None:
+        """Somebody types a command as root on a host."""
+        found = self.cloud.description
+        keys = {"key_files": [found["ssh_key"]], "known_hosts": [found["ssh_known_hosts"]], "agent": False}
+        address = self.cloud.state()["hosts"][host]["address"]
+        ended = Ssh(SshSettings(port=found["ssh_port"], **keys)).run(Command(address, command, user="root"))
+        assert ended.exit_status == 0, ended
 
     def errors(self, ended: Ended) -> list[str]:
         """Why lanes of a run stopped."""

@@ -106,6 +106,7 @@ def make_mortal(fate: Fate) -> None:
     from keystoneauth1.session import Session
 
     from stackmend.clients.database import Database
+    from stackmend.clients.fencing import Fences
     from stackmend.clients.ssh import Ssh
     from stackmend.engine import ownership, store, writer
 
@@ -121,6 +122,7 @@ def make_mortal(fate: Fate) -> None:
     Session.request = mortal_request
     Database.change = fate.around("statements", Database.change)  # type: ignore[method-assign]
     Ssh.run = fate.around("ssh command", Ssh.run)  # type: ignore[method-assign]
+    Fences.switch = fate.around("fence", Fences.switch)  # type: ignore[method-assign]
 
 
 def _mortal_writing(fate: Fate, writing: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,6 +17,8 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 CONTROLLER = "sim-ctl"
 COMPUTE = "nova-compute"
 AGENT = "neutron-openvswitch-agent"
+# Seconds after which a changed report_interval is heeded.
+_HEED = 0.2
 
 
 class Hypervisors:
@@ -204,7 +206,9 @@ class Hypervisors:
         )
 
     async def heartbeats(self) -> None:
-        """Report for ever."""
+        """Report for ever; an interval that is changed holds at once."""
         while True:
             self.beat()
-            await asyncio.sleep(self._cloud.settings.report_interval)
+            since = asyncio.get_running_loop().time()
+            while (left := since + self._cloud.settings.report_interval - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(min(left, _HEED))

@@ -1,5 +1,6 @@
 """Ssh against a real SSH server: host keys, logins, a jump host, and a connection that ends in mid-command."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -144,6 +145,20 @@ class TestRefusals:
         with pytest.raises(HostUnreachable, match="can't be reached by SSH"):
             ssh.run(Command(HOST, "true"))
         assert not ssh.answers(HOST)
+
+    def test_a_kernel_that_refuses_is_not_silent(self, guest: Machine, ssh_to: Callable[..., Ssh]) -> None:
+        assert ssh_to(guest, port=free_port()).presence(HOST) == "refuses"
+        assert ssh_to(guest).presence("no.such.host.invalid") == "refuses"
+
+    def test_silence(self, guest: Machine, ssh_to: Callable[..., Ssh]) -> None:
+        with contextlib.ExitStack() as stack:
+            full = stack.enter_context(socket.create_server((HOST, 0), backlog=0))
+            # Nobody accepts, and the queue is full: from now on the kernel drops what comes, as if nobody were there.
+            for _ in range(3):
+                link = stack.enter_context(socket.socket())
+                link.setblocking(False)
+                link.connect_ex(full.getsockname())
+            assert ssh_to(guest, connect_timeout=0.3).presence(HOST, full.getsockname()[1]) == "silent"
 
     def test_answers(self, guest: Machine, ssh_to: Callable[..., Ssh]) -> None:
         assert ssh_to(guest).answers(HOST)
