@@ -1,4 +1,4 @@
-"""The only SQL: reads of a service's rows, and changes of single rows by their whole primary key.
+"""The only SQL: reads of a service's rows, changes of single rows by their whole primary key, single new rows.
 
 The schema is read from the database itself before any statement. All changes of one call are one transaction;
 each row is locked, compared with what is expected, and changed, or nothing is.
@@ -14,11 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stackmend.clients.database_url import database_url_from_conf, engine_for, usable_url
 from stackmend.clients.patience import patiently
-from stackmend.clients.rows import RowChange, from_plain, literal, to_plain
+from stackmend.clients.rows import RowChange, RowInsert, from_plain, literal, to_plain
 from stackmend.clients.sql_failures import sql_failure
 from stackmend.errors import BadInput, ChangedSince
 
-__all__ = ["Database", "RowChange", "database_url_from_conf"]
+__all__ = ["Database", "RowChange", "RowInsert", "database_url_from_conf"]
 
 CHUNK = 500
 
@@ -76,6 +76,18 @@ class Database:
             self._check(one)
         return patiently(lambda: self._transaction(changes), self._patience) if changes else []
 
+    def insert(self, one: RowInsert) -> bool:
+        """Insert the row; False when there was one of the same ``unique`` columns, and nothing was done.
+
+        Raises BadInput when a table or column does not fit the schema, and AnswerLost when the connection broke
+        during the commit.
+        """
+        if one.database != self.name:
+            raise BadInput(f"A row of the {one.database} database was given to the {self.name} database.")
+        table = self._table(one.table, [*one.values, *one.unique])
+        values = {name: _bound(table, name, value) for name, value in one.values.items()}
+        return patiently(lambda: self._insert(table, one, values), self._patience)
+
     def server_time(self) -> datetime:
         """The database server's clock, UTC."""
         sqlite = self._engine.dialect.name == "sqlite"
@@ -102,6 +114,22 @@ class Database:
         except SQLAlchemyError as error:
             raise sql_failure(error, self.name, self._url, committing) from error
         return before
+
+    def _insert(self, table: sa.TableClause, one: RowInsert, values: Mapping[str, Any]) -> bool:
+        known = [_matches(table, name, value) for name, value in one.key().items()]
+        committing = False
+        try:
+            with self._engine.connect().execution_options(writes=True) as link, link.begin():
+                found = link.execute(sa.select(sa.literal(1)).select_from(table).where(*known).with_for_update())
+                if found.first() is not None:
+                    return False
+                # Without its key columns, which SQLAlchemy would want to know more of.
+                bare = sa.table(table.name, *(sa.column(name, table.c[name].type) for name in values))
+                link.execute(sa.insert(bare).values(values))
+                committing = True
+        except SQLAlchemyError as error:
+            raise sql_failure(error, self.name, self._url, committing) from error
+        return True
 
     def _change_one(self, link: sa.Connection, one: RowChange) -> dict[str, Any]:
         table = self._reflected()[one.table]

@@ -1,6 +1,6 @@
-"""One row's change as a value: printed in a plan as the statement it is, then run as it is."""
+"""One row's change, or one new row, as a value: printed in a plan as the statement it is, then run as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -47,6 +47,33 @@ class RowChange:
             return cls(**data)
         except TypeError as error:
             raise BadInput(f"A stored row change is not whole ({error}): make the plan again.") from None
+
+
+@dataclass(frozen=True)
+class RowInsert:
+    """ONE new row, unless the table has one already that is the same in the columns of ``unique``.
+
+    Values are JSON: times are ISO 8601 text in UTC, None is NULL.
+    """
+
+    database: str
+    table: str
+    values: Mapping[str, Any]
+    unique: Sequence[str]
+
+    def text(self) -> str:
+        """The statement for people, literal values quoted; contents that may be secret are shown as '***'."""
+        names = ", ".join(self.values)
+        given = ", ".join(literal(name, value) for name, value in self.values.items())
+        return f"INSERT INTO {self.database}.{self.table} ({names}) VALUES ({given})"
+
+    def key(self) -> dict[str, Any]:
+        """What the row is known by."""
+        return {name: self.values[name] for name in self.unique}
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain JSON, complete."""
+        return asdict(self)
 
 
 def to_plain(value: Any) -> Any:
