@@ -12,6 +12,7 @@ from stackmend.engine.plan import Lane
 from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
 from stackmend.flows import fencing_stage, movable, order
+from stackmend.tasks.scope import names_of
 
 OURS = "stackmend: evacuate-host"
 SECONDS_PER_SERVER = 30.0
@@ -55,7 +56,7 @@ def _check_hosts(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 def _check_names(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """A name that was mistyped must not be consented to in silence, nor moved although it was excluded."""
-    named = Counter(name for server in captured["servers"] for name in (server["id"], server["name"]))
+    named = Counter(name for server in captured["servers"] for name in names_of(server))
     for name in [*given["exclude"], *given["consent"]]:
         if name != "all" and named[name] != 1:
             many = f"there are {named[name]} servers named {name} on {given['host']}: give the id of one"

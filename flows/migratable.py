@@ -10,6 +10,7 @@ from typing import Any
 
 from stackmend.engine.plan import Verdict
 from stackmend.errors import BadInput
+from stackmend.tasks.scope import names_of
 
 Server = Mapping[str, Any]
 Room = dict[str, dict[str, int]]
@@ -85,8 +86,8 @@ def room(
         wanted = captured["held"].get(one.server["id"], {})
         others = [host for host in free if host != one.server["host"]]
         if one.how and not (fitting := [host for host in others if _fits(wanted, free[host])]):
-            where = f"{next(iter(targets))} has" if named else "no other host has"
-            found.append(Judged(one.server, "impossible", f"{where} no room for it: it holds {_listed(wanted)}"))
+            where = f"{next(iter(targets))} has no" if named else "no other host has"
+            found.append(Judged(one.server, "impossible", f"{where} room for it: it holds {_listed(wanted)}"))
             continue
         if one.how and named:
             free[fitting[0]] = {name: amount - wanted.get(name, 0) for name, amount in free[fitting[0]].items()}
@@ -116,7 +117,7 @@ def open_hosts(computes: Mapping[str, Any], without: Collection[str] = ()) -> li
 
 def _live_or_cold(server: Server, cold: Collection[str]) -> Judged:
     notes = notes_on(server)
-    if {server["id"], server["name"], "all"} & set(cold) and server["vm_state"] == "active":
+    if (names_of(server) | {"all"}) & set(cold) and server["vm_state"] == "active":
         return Judged(server, "ready", "; ".join(["cold-migrated: it is off for a while, as you said", *notes]), COLD)
     if why := live_refused(server):
         consent = f"nova refuses to live-migrate it: {why}; say --cold {server['name']} if it may be off for a while"

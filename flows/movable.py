@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackmend.engine.plan import Verdict
+from stackmend.tasks.scope import names_of
 
 Server = Mapping[str, Any]
 _STATES = frozenset(["active", "stopped", "error"])
@@ -52,7 +53,7 @@ def tag_names(tags: Collection[str]) -> list[str]:
 
 
 def _judged(server: Server, rules: Rules) -> tuple[str, str]:
-    names = {server["id"], server["name"]}
+    names = names_of(server)
     if names & set(rules.exclude):
         return "nothing-to-do", "excluded: it stays where it is"
     if pattern := next((item for item in rules.leave if fnmatch.fnmatch(server["name"], item)), None):

@@ -1,6 +1,8 @@
-"""Which servers a procedure is asked for."""
+"""Which servers a procedure is asked for, by id, by name, or as EC2 called them (``i-000015b9``)."""
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +11,18 @@ from stackmend.clients.cloud import Cloud
 from stackmend.errors import BadInput
 
 Row = dict[str, Any]
+_INSTANCE_NAME = re.compile(r"instance-([0-9a-f]{8})")
+
+
+def names_of(server: Mapping[str, Any]) -> set[str]:
+    """What an operator may call a server, as nova lists it or as it was captured.
+
+    The id that EC2 knew it by is the number in the hypervisor's name for it (operations guide, "Total compute node
+    failure"), where nova names guests as it does by default.
+    """
+    given = server.get("instance_name") or server.get("OS-EXT-SRV-ATTR:instance_name")
+    found = _INSTANCE_NAME.fullmatch(given or "")
+    return {server["id"], server["name"], *([f"i-{found[1]}"] if found else [])}
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,7 @@ class Scope:
 
     def covered(self, server: Row) -> bool:
         """Whether a captured server is in scope."""
-        names = {server["id"], server["name"]}
+        names = names_of(server)
         if names & set(self.exclude):
             return False
         if self.servers and not names & set(self.servers):
@@ -38,7 +52,7 @@ class Scope:
 
 def resolved(cloud: Cloud, scope: Scope, found: list[Row]) -> Scope:
     """The scope with project names turned into ids. Raises BadInput for what does not exist."""
-    named = Counter(name for row in found for name in (row["id"], row["name"]))
+    named = Counter(name for row in found for name in names_of(row))
     hosts = {row.get("OS-EXT-SRV-ATTR:host") for row in found}
     for server in [*scope.servers, *scope.exclude]:
         if named[server] != 1:
