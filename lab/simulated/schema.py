@@ -61,6 +61,9 @@ _MIGRATIONS = f"""{_TRAIL} id:int source_compute dest_compute dest_host status i
  hidden:bool memory_total:big memory_processed:big memory_remaining:big disk_total:big disk_processed:big
  disk_remaining:big uuid:id cross_cell_move:bool user_id project_id dest_compute_id:big"""
 
+_EXTRA = """numa_topology:text pci_requests:text flavor:text vcpu_model:text migration_context:text keypairs:text
+ device_metadata:text trusted_certs:text vpmems:text resources:text"""
+
 _ACTIONS = f"""{_TRAIL} id:int action instance_uuid:id request_id user_id project_id start_time:time
  finish_time:time message deleted:int"""
 
@@ -104,6 +107,8 @@ def nova(*, legacy: bool) -> list[str]:
         table("compute_nodes", _COMPUTE_NODES),
         table("services", _SERVICES),
         table("migrations", _MIGRATIONS),
+        table("pci_devices", f"{_TRAIL} id:int compute_node_id:int address status instance_uuid:id deleted:int"),
+        table("instance_extra", f"{_TRAIL} id:int instance_uuid:id {_EXTRA} deleted:int"),
         table("instance_metadata", f"{_TRAIL} id:int key value instance_uuid:id deleted:int"),
         "CREATE INDEX instance_metadata_instance_uuid_idx ON instance_metadata (instance_uuid)",
         table("instance_system_metadata", f"{_TRAIL} id:int instance_uuid:id key value deleted:int"),

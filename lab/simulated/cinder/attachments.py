@@ -93,15 +93,16 @@ def _create(call: Call) -> Reply:
         raise ApiError(400, why)
     made = rows.reserve(call.cloud, volume_id, server)
     if given.get("connector"):
-        _connect(call, made, given["connector"])
+        _connect(call, made, given["connector"], given.get("mode"))
     call.effect("attachment.create", made, volume=volume_id, server=server)
     row = rows.attachment(call.cloud, made)
     assert row is not None
     return Reply(200, {"attachment": _full(row)})
 
 
-def _connect(call: Call, attachment: str, connector: dict[str, Any]) -> None:
-    rows.connect(call.cloud, attachment, connector.get("host", ""), connector.get("mountpoint", ""))
+def _connect(call: Call, attachment: str, connector: dict[str, Any], mode: str | None = None) -> None:
+    where = connector.get("host", ""), connector.get("mountpoint", "")
+    rows.connect(call.cloud, attachment, *where, connector, mode or connector.get("mode") or "rw")
 
 
 def _update(call: Call) -> Reply:

@@ -75,8 +75,15 @@ def reserve(cloud: "Cloud", volume_id: str, server: str | None, attachment_id: s
     return made
 
 
-def connect(cloud: "Cloud", attachment_id: str, host: str, mountpoint: str) -> None:
-    """Give an attachment its connector: the volume is then ``attaching`` unless it is in use already."""
+def connect(
+    cloud: "Cloud",
+    attachment_id: str,
+    host: str,
+    mountpoint: str,
+    connector: dict[str, Any] | None = None,
+    mode: str = "rw",
+) -> None:
+    """Give an attachment its connector: the volume is then ``attaching``, even one that is in use already."""
     if cloud.legacy:
         return
     row = attachment(cloud, attachment_id)
@@ -87,13 +94,14 @@ def connect(cloud: "Cloud", attachment_id: str, host: str, mountpoint: str) -> N
         updated_at=stamp(),
         attached_host=host,
         mountpoint=mountpoint,
-        attach_mode="rw",
+        attach_mode=mode,
         attach_status="attaching",
         connection_info=_connection_info(attachment_id),
-        connector=json.dumps({"ip": "127.0.0.1", "initiator": "fake", "host": host, "mountpoint": mountpoint}),
+        connector=json.dumps(
+            connector or {"ip": "127.0.0.1", "initiator": "fake", "host": host, "mountpoint": mountpoint}
+        ),
     )
-    if attached_count(cloud, row["volume_id"]) == 0:
-        change(cloud, row["volume_id"], status="attaching")
+    change(cloud, row["volume_id"], status="attaching")
 
 
 def complete(cloud: "Cloud", attachment_id: str, volume_id: str, server: str, host: str, mountpoint: str) -> None:

@@ -211,12 +211,20 @@ def _update(call: Call) -> Reply:
         call.cloud.neutron.update("ports", {"id": row["id"]}, **plain)
         rows.touch(call.cloud, row["id"])
     if "binding:host_id" in given:
+        _refuse_inactive(call, row["id"], given["binding:host_id"])
         rows.bind(call.cloud, row["id"], given["binding:host_id"] or "")
     if "binding:profile" in given:
         profile = json.dumps(given["binding:profile"] or {})
         call.cloud.neutron.update("ml2_port_bindings", {"port_id": row["id"], "status": "ACTIVE"}, profile=profile)
     call.effect("port.update", row["id"], changes=given)
     return _show(call)
+
+
+def _refuse_inactive(call: Call, port: str, host: str | None) -> None:
+    """Neutron fails on its own primary key where an INACTIVE binding to that host is left."""
+    if any((row["host"], row["status"]) == (host, "INACTIVE") for row in rows.bindings(call.cloud, port)):
+        words = "Request Failed: internal server error while processing your request."
+        raise ApiError(500, words, "HTTPInternalServerError")
 
 
 def _check_revision(call: Call, row: Row) -> None:

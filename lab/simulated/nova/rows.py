@@ -86,7 +86,7 @@ def add_image_disk(cloud: "Cloud", server: str, device_name: str, image: str) ->
 
 def connection_info(volume: str, server: str) -> str:
     """What nova keeps to plug a volume again."""
-    data = {"access_mode": "rw", "qos_specs": None, "encrypted": False, "cacheable": False}
+    data = {"access_mode": "rw", "qos_specs": None, "encrypted": False, "cacheable": False, "enforce_multipath": False}
     return json.dumps(
         {
             "driver_volume_type": "iscsi",
