@@ -12,11 +12,12 @@ demo: $(VENV)/.with-lab
 	$(BIN)/stackmend demo
 
 test: lint doc
+	tests/hosts/install
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 # The part that needs neither root nor the real OpenStack lab.
 test-sim: lint doc
-	$(BIN)/python -m pytest -n auto -m 'not mysql and not openstack'
+	$(BIN)/python -m pytest -n auto -m 'not mysql and not openstack and not hosts'
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .

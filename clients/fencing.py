@@ -105,6 +105,8 @@ def _value(value: object) -> str:
 
 def _said(ended: "subprocess.CompletedProcess[str]") -> str:
     """The agent's own last words, in one line; the agents keep passwords out of them."""
-    lines = [line.strip() for line in f"{ended.stdout}\n{ended.stderr}".splitlines() if line.strip()]
+    # Of one that succeeded only its answer: some of Debian's agents make Python warn of themselves besides.
+    words = ended.stdout if ended.returncode == 0 else f"{ended.stdout}\n{ended.stderr}"
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
     told = [line for line in lines if "use '-h'" not in line]
     return (told[-1] if told else f"exit status {ended.returncode}")[:200]

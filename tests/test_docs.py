@@ -21,6 +21,7 @@ from stackmend import errors
 from stackmend.clients.ssh import SshSettings
 from stackmend.commands.base import EXIT_CODES
 from stackmend.engine import status
+from stackmend.engine.parameters import Parameter
 from stackmend.engine.procedures import Procedure, catalogue
 from stackmend.engine.step import Step
 from stackmend.settings import Settings
@@ -84,14 +85,22 @@ def test_each_setting_is_in_the_table_of_settings() -> None:
     assert {item.name for item in fields(SshSettings)} <= first_cells(ssh)
 
 
+def default_of(parameter: Parameter) -> str:
+    """A parameter's default as a page says it."""
+    default = parameter.default
+    if default is None or isinstance(default, str):
+        return default or ""
+    if isinstance(default, list):
+        return ", ".join(default)
+    return str(default).lower() if isinstance(default, bool) else f"{default:g}"
+
+
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda found: found.name)
 def test_each_parameter_is_on_the_procedures_page(procedure: Procedure) -> None:
     page = text("procedures", f"{procedure.name}.md")
     rows = dict(re.findall(r"^\| `--([\w-]+)` \| ([^|]*?) *\|", page, re.MULTILINE))
     for parameter in procedure.parameters:
-        default = parameter.default
-        said = "" if default is None else str(default).lower() if isinstance(default, bool) else f"{default:g}"
-        assert rows[parameter.name.replace("_", "-")] == said
+        assert rows[parameter.name.replace("_", "-")].strip("`") == default_of(parameter)
 
 
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda found: found.name)
