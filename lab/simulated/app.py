@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from stackmend.lab.simulated import gate, identity_api, image, placement, redfish
+from stackmend.lab.simulated import gate, identity_api, image, masakari, placement, redfish
 from stackmend.lab.simulated.cinder import api as cinder
 from stackmend.lab.simulated.listeners import App
 from stackmend.lab.simulated.neutron import api as neutron
@@ -25,6 +25,7 @@ SERVICES: tuple[Service, ...] = (
     neutron.SERVICE,
     placement.SERVICE,
     image.SERVICE,
+    masakari.SERVICE,
     redfish.SERVICE,
 )
 # cinder's older clients put their project's id into the path; newer ones leave it out.

@@ -22,8 +22,9 @@ _CATALOG = (
     ("network", "neutron", ""),
     ("placement", "placement", ""),
     ("image", "glance", ""),
+    ("instance-ha", "masakari", "/v1"),
 )
-_SERVICE_OF_TYPE = {"volumev3": "volume", "block-storage": "volume"}
+_SERVICE_OF_TYPE = {"volumev3": "volume", "block-storage": "volume", "instance-ha": "masakari"}
 _REFUSED = "The request you have made requires authentication."
 
 

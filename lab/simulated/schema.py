@@ -185,6 +185,7 @@ def lab() -> list[str]:
         table("aggregates", "id:int uuid:id name created_at:time"),
         table("aggregate_hosts", "aggregate:int host", "aggregate,host"),
         table("group_members", "group_uuid:id instance_uuid:id", "group_uuid,instance_uuid"),
+        table("on_maintenance", "host", "host"),
     ]
 
 

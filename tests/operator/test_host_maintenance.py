@@ -46,6 +46,11 @@ def unit(desk: Desk) -> tuple[bool, bool]:
     return bool(row["running"]), bool(row["masked"])
 
 
+def told_masakari(desk: Desk) -> list[bool]:
+    """What Masakari was told of the host, in order."""
+    return [item["on_maintenance"] for item in desk.cloud.journal("masakari.") if item["target"] == HOST]
+
+
 def truth(desk: Desk) -> dict[str, Any]:
     """What a revert has to restore."""
     found = service(HOST)
@@ -212,6 +217,23 @@ class TestPeers:
         out(town, "--hook-mute", f"echo mute >> {told}", "--hook-unmute", f"echo unmute >> {told}")
         assert town.stackmend("revert", "work").code == 0
         assert told.read_text().split() == ["mute", "unmute"]
+
+    def test_masakari_is_muted_for_the_time(self, town: Desk) -> None:
+        out(town, "--mute-masakari")
+        assert told_masakari(town) == [True]
+        assert back(town).code == 0
+        assert told_masakari(town) == [True, False]
+
+    def test_a_revert_lets_masakari_at_it_again(self, town: Desk) -> None:
+        out(town, "--mute-masakari")
+        assert town.stackmend("revert", "work").code == 0
+        assert told_masakari(town) == [True, False]
+
+    def test_a_host_that_was_on_maintenance_before_stays_so(self, town: Desk) -> None:
+        out(town, "--mute-masakari")
+        assert town.stackmend("abandon", "work", "--reason", "another day").code == 0
+        ended = town.stackmend("plan", "host-maintenance", HOST, "--mute-masakari", "-f", "json")
+        assert any("on maintenance at Masakari already" in note for note in ended.data["notes"])
 
     def test_a_hook_that_fails_stops_everything(self, town: Desk) -> None:
         ended = out(town, "--hook-mute", "echo no >&2; exit 3", "--hook-unmute", "true")
