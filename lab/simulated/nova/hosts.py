@@ -111,7 +111,7 @@ def _diagnostics(call: Call) -> Reply:
     if not call.cloud.hypervisors.alive(row["host"]):
         raise ApiError(500, "Unexpected API Error. <class 'oslo_messaging.exceptions.MessagingTimeout'>")
     if not call.cloud.hypervisors.guests.running(row["uuid"], row["host"]):
-        words = "Cannot get_instance_diagnostics while the instance is in this state."
+        words = "Cannot get_diagnostics while the instance is in this state."
         raise ApiError(409, f"Instance {row['uuid']} in power state shutdown. {words}")
     return Reply(200, {"state": "running", "driver": "fake", "hypervisor": "fake", "uptime": 7})
 
