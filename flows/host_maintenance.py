@@ -16,14 +16,18 @@ from stackmend.flows.migrate_servers import late
 from stackmend.tasks import (
     arrival,
     cold_migration,
+    compute_proof,
     compute_service,
     draining,
+    host_survey,
     hosts,
     migration,
     move_survey,
     peers,
+    survey,
 )
 from stackmend.tasks.moves import Move
+from stackmend.tasks.scope import Scope
 
 PARAMETERS = (
     Parameter("host", "the compute host to be worked on", positional=True),
@@ -41,7 +45,13 @@ PARAMETERS = (
     Parameter("verify_timeout", "seconds for volumes and ports to follow", float, 180.0, least=1),
     Parameter("boot_timeout", "seconds a server may take to stop or start", float, 600.0, least=1),
     Parameter("ssh_timeout", "seconds for the host to answer by SSH", float, 900.0, least=1),
-    Parameter("up_timeout", "seconds for nova-compute to count as up again", float, 180.0, least=1),
+    Parameter(
+        "up_timeout",
+        "seconds for its heartbeat to advance, and to answer",
+        float,
+        180.0,
+        least=1,
+    ),
 )
 STAGES = (
     Stage("close", "others are muted, and the host takes no new servers", gate=True),
@@ -60,7 +70,9 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput(f"there is no compute host {host} in this cloud: `openstack compute service list` shows them")
     place = compute_service.facts_of(doors["fences"].inventory.host(host))
     watched = peers.watched_by_masakari(cloud, host) if given["mute_masakari"] else None
-    return {**move_survey.servers_of(cloud, host), **known, "place": place, "masakari": watched}
+    captured = survey.capture(cloud, {}, Scope([], [host], [], []), may_be_empty=True)
+    node = host_survey.node(cloud, host)
+    return {**captured, **known, "node": node, "place": place, "masakari": watched}
 
 
 def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
@@ -79,7 +91,8 @@ def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
         ]
     return [
         compute_service.StartCompute(host, facts["place"], facts["ssh_timeout"]),
-        draining.ComputeAlive(host, facts["up_timeout"]),
+        compute_proof.HeartbeatAdvances(host, facts["up_timeout"]),
+        compute_proof.ComputeAnswers(host, facts["node"], facts["place"], facts["up_timeout"]),
         *([hosts.Enable(host, facts["service"], facts["reason"])] if facts["enable"] else []),
         *_unmute(facts),
     ]

@@ -168,6 +168,7 @@ def _host_facts(captured: Mapping[str, Any], given: Mapping[str, Any]) -> Facts:
         # What Masakari leaves alone already, it goes on leaving alone.
         "masakari": watched if watched and not watched["on_maintenance"] else None,
         "place": captured["place"],
+        "node": captured["node"],
         "empty_timeout": given["boot_timeout"],
     }
 

@@ -73,38 +73,6 @@ class HostEmpty(Step):
             journal.pause(_LOOK_EVERY)
 
 
-class ComputeAlive(Step):
-    """nova-compute is back: nova counts it as up, and its heartbeat advances. Undo: nothing to undo, it only reads."""
-
-    slug = "compute.alive"
-    title = "prove that nova-compute is back: it is up, and its heartbeat advances"
-    reads_only = True
-
-    def __init__(self, host: str, seconds: float) -> None:
-        super().__init__(host)
-        self.seconds = seconds
-
-    def observe(self) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
-
-    def confirm(self, journal: Journal, polls: Polls) -> Evidence:
-        """A heartbeat newer than the first that was seen. Raises NeedsHands at the deadline."""
-        first = str((polls.computes.look(self.target) or {}).get("updated_at") or "")
-
-        def advanced(row: Row | None) -> Evidence | None:
-            beat = str((row or {}).get("updated_at") or "")
-            return {"first": first, "then": beat} if row and row["state"] == "up" and beat > first else None
-
-        try:
-            return polls.computes.wait(self.target, advanced, self.seconds, journal.check)
-        except NeedsHands:
-            raise NeedsHands(
-                f"nova-compute on {self.target} runs, and its heartbeat does not advance within {self.seconds:.0f} s "
-                f"(last {first or 'none'}): look at its log, and at the message bus; then retry"
-            ) from None
-
-
 class MigrateHome(LiveMigrate):
     """Live-migrate a server home that this run moved away, if it still is where it was put.
 

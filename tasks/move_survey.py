@@ -5,9 +5,7 @@ from typing import Any
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
-from stackmend.engine import clock
-from stackmend.tasks import cold_migration, late_migration, migration, survey
-from stackmend.tasks.scope import Scope
+from stackmend.tasks import cold_migration, late_migration, migration
 
 Row = dict[str, Any]
 _KEPT = ("id", "host", "zone", "state", "status", "disabled_reason", "forced_down", "updated_at")
@@ -30,10 +28,3 @@ def capture(cloud: Cloud, sources: Collection[str]) -> Row:
             "force-complete": cloud.pick("compute", *late_migration.FORCE_VERSIONS),
         },
     }
-
-
-def servers_of(cloud: Cloud, host: str) -> Row:
-    """Every server of a host with its disks and ports; a host may well have none."""
-    if not any(True for _ in reads.servers(cloud, host=host)):
-        return {"format": survey.FORMAT, "taken_at": clock.now(), "servers": [], "groups": []}
-    return survey.capture(cloud, {}, Scope([], [host], [], []))
