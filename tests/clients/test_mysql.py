@@ -1,28 +1,24 @@
-"""Database on a real MySQL or MariaDB: locks, rights, and connections that break at the worst moment.
-
-Left out unless asked for by `pytest -m mysql`; STACKMEND_TEST_MYSQL then names a server and a user who may create
-databases, as mysql+pymysql://user:password@host:port.
-"""
+"""Database on a real MariaDB, the lab's: locks, rights, and connections that break at the worst moment."""
 
 import os
 import select
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pymysql
 import pytest
-from sqlalchemy.engine import make_url
+from desk import until
+from sqlalchemy.engine import URL, make_url
 
 from stackmend.clients.database import Database, RowChange
 from stackmend.errors import AnswerLost, ChangedSince, Unauthorized, Unreachable
+from stackmend.lab.openstack.control import OpenStackLab
 
-SERVER = os.environ.get("STACKMEND_TEST_MYSQL", "")
 NAME = f"stackmend_test_{os.getpid()}"
-pytestmark = pytest.mark.mysql
+pytestmark = pytest.mark.openstack
 
 
 def change(status: str = "available", volume: str = "v1", **expect: Any) -> RowChange:
@@ -30,10 +26,15 @@ def change(status: str = "available", volume: str = "v1", **expect: Any) -> RowC
 
 
 @pytest.fixture
-def link() -> Iterator[Any]:
+def server(openstack_lab: OpenStackLab) -> URL:
+    """The server, and a user who may create databases."""
+    return make_url(openstack_lab.description["databases"]["nova"]).set(database=None)
+
+
+@pytest.fixture
+def link(server: URL) -> Iterator[Any]:
     """A plain connection to a fresh database, dropped afterwards."""
-    url = make_url(SERVER)
-    own = pymysql.connect(host=url.host, port=url.port or 3306, user=url.username, password=url.password or "")
+    own = connected(server)
     cursor = own.cursor()
     cursor.execute(f"CREATE DATABASE {NAME}")
     own.select_db(NAME)
@@ -49,9 +50,9 @@ def link() -> Iterator[Any]:
 
 
 @pytest.fixture
-def database(link: Any) -> Iterator[Database]:
+def database(link: Any, server: URL) -> Iterator[Database]:
     """The same database through our door."""
-    one = Database("cinder", f"{SERVER}/{NAME}?charset=utf8", patience=20)
+    one = Database("cinder", text(server), patience=20)
     yield one
     one.close()
 
@@ -81,26 +82,35 @@ def test_text_is_compared_exactly(database: Database) -> None:
         database.change([expect])
 
 
-def test_a_deadlock_is_tried_again(database: Database, link: Any) -> None:
+def test_a_deadlock_is_tried_again(database: Database, link: Any, server: URL) -> None:
     cursor = link.cursor()
     # Many rows make the other transaction the dearer one, so that ours is the victim.
     cursor.executemany("INSERT INTO volumes VALUES (%s, 'x', NULL, 0)", [(f"n{n}",) for n in range(200)])
     cursor.execute("UPDATE volumes SET status = 'other' WHERE id = 'v2'")
     ours = threading.Thread(target=database.change, args=([change(), change(volume="v2")],))
     ours.start()
-    deadline = time.monotonic() + 10
-    while not somebody_waits() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: somebody_waits(server), "our transaction waits for the lock")
     cursor.execute("UPDATE volumes SET status = 'other' WHERE id = 'v1'")
     link.commit()
     ours.join()
     assert [row["status"] for row in database.rows("volumes", {"id": ["v1", "v2"]}, ["status"])] == ["available"] * 2
 
 
-def somebody_waits() -> bool:
+def connected(server: URL) -> Any:
+    """A plain connection."""
+    return pymysql.connect(
+        host=server.host, port=server.port or 3306, user=server.username, password=server.password or ""
+    )
+
+
+def text(server: URL, **changes: Any) -> str:
+    """The URL of our database on it."""
+    return server.set(database=NAME, **changes).render_as_string(hide_password=False)
+
+
+def somebody_waits(server: URL) -> bool:
     """True once another transaction waits for a lock on this server."""
-    url = make_url(SERVER)
-    other = pymysql.connect(host=url.host, port=url.port or 3306, user=url.username, password=url.password or "")
+    other = connected(server)
     cursor = other.cursor()
     cursor.execute("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
     waiting = bool(cursor.fetchone()[0])
@@ -108,9 +118,8 @@ def somebody_waits() -> bool:
     return waiting
 
 
-def test_a_wrong_password_is_not_shown(link: Any) -> None:
-    url = make_url(SERVER).set(password="wr0ng", database=NAME)
-    database = Database("cinder", url.render_as_string(hide_password=False), patience=0.1)
+def test_a_wrong_password_is_not_shown(link: Any, server: URL) -> None:
+    database = Database("cinder", text(server, password="wr0ng"), patience=0.1)
     with pytest.raises(Unauthorized) as caught:
         database.rows("volumes", {})
     assert "wr0ng" not in str(caught.value)
@@ -125,9 +134,8 @@ class Cutter(socketserver.ThreadingTCPServer):
     deliver = False
     cuts = 0
 
-    def __init__(self) -> None:
-        url = make_url(SERVER)
-        self.real = (url.host, url.port or 3306)
+    def __init__(self, server: URL) -> None:
+        self.real = (server.host, server.port or 3306)
         super().__init__(("127.0.0.1", 0), _Cut)
 
 
@@ -151,9 +159,9 @@ class _Cut(socketserver.BaseRequestHandler):
 
 
 @pytest.fixture
-def cutter(link: Any) -> Iterator[Cutter]:
+def cutter(link: Any, server: URL) -> Iterator[Cutter]:
     """The proxy, running."""
-    proxy = Cutter()
+    proxy = Cutter(server)
     thread = threading.Thread(target=proxy.serve_forever, args=(0.02,))
     thread.start()
     yield proxy
@@ -163,10 +171,9 @@ def cutter(link: Any) -> Iterator[Cutter]:
 
 
 @pytest.fixture
-def through(cutter: Cutter) -> Iterator[Database]:
+def through(cutter: Cutter, server: URL) -> Iterator[Database]:
     """The database through the proxy, its schema known."""
-    url = make_url(SERVER).set(host="127.0.0.1", port=cutter.server_address[1], database=NAME)
-    one = Database("cinder", url.render_as_string(hide_password=False), patience=3)
+    one = Database("cinder", text(server, host="127.0.0.1", port=cutter.server_address[1]), patience=3)
     assert one.has("volumes", "status")
     yield one
     one.close()
