@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 ROOMS = ("flows", "tasks", "clients", "engine", "workbooks", "lab")
-DATA = ("*.py", "*.j2", "*.yaml", "py.typed")
+DATA = ("*.py", "*.j2", "*.txt", "*.yaml", "py.typed")
 
 
 @pytest.fixture(scope="module")
