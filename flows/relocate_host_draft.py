@@ -11,6 +11,7 @@ from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
 from stackmend.flows import fencing_stage, movable, order, relocatable
 from stackmend.tasks import relocation
+from stackmend.tasks.scope import names_of
 
 OURS = "stackmend: relocate-host"
 SECONDS_PER_SERVER = 20.0
@@ -22,6 +23,7 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
     if captured["legacy"]:
         raise BadInput("this cinder keeps attachments in the volumes row: no second one can be made for another host")
     fencing_stage.check(captured, given)
+    _check_names(captured, given)
     verdicts, moving = _judged(captured, given)
     if not moving:
         return Draft([], verdicts, ["no server can be moved: see the verdicts"])
@@ -57,6 +59,15 @@ def _judged(captured: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[list
                 room[name] -= amount
         verdicts.append(Verdict(f"server:{server['id']}", server["name"], verdict, why))
     return verdicts, moving
+
+
+def _check_names(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """A name that was mistyped must not be consented to in silence."""
+    for name in given["consent"]:
+        named = [server for server in captured["servers"] if name in names_of(server)]
+        if name != "all" and len(named) != 1:
+            many = f"there are {len(named)} servers named {name} here: give the id of one"
+            raise BadInput(many if named else f"there is no server {name} among those that would be moved")
 
 
 def _lacking(wanted: Mapping[str, int], room: Mapping[str, int]) -> str:

@@ -131,11 +131,11 @@ def living_desks(
     """Desks in front of clouds whose servers run."""
     usual, desks = cloud.settings(), []
 
-    def make(**seed: Any) -> LivingDesk:
+    def make(kind: type[LivingDesk] = LivingDesk, **seed: Any) -> LivingDesk:
         cloud.restore("empty")
         names = cloud.seed(**{"hosts": 3, "servers": SERVERS, **seed})
         cloud.clear_journal()
-        desks.append(LivingDesk(cloud, directory, names))
+        desks.append(kind(cloud, directory, names))
         for name in [name for name in os.environ if name.startswith(("OS_", "STACKMEND_"))]:
             monkeypatch.delenv(name)
         for name, value in desks[-1].environment().items():

@@ -120,6 +120,7 @@ def make_mortal(fate: Fate) -> None:
         return fate.around(f"{method} {url.rpartition('/')[2]}", request)(self, url, method, **kwargs)
 
     Session.request = mortal_request
+    Database.insert = fate.around("a new row", Database.insert)  # type: ignore[method-assign]
     Database.change = fate.around("statements", Database.change)  # type: ignore[method-assign]
     Ssh.run = fate.around("ssh command", Ssh.run)  # type: ignore[method-assign]
     Fences.switch = fate.around("fence", Fences.switch)  # type: ignore[method-assign]

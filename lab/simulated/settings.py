@@ -17,7 +17,7 @@ class Settings:
     they can be stopped; without it they are gone (as the fake driver's are).
     ``queued_casts_survive`` keeps work sent to a dead nova-compute until it returns.
     ``compute_minor`` is nova's newest microversion: 2.that. ``rebuilds_fail`` names hosts, parted by commas, on
-    which no server can be built again.
+    which no server can be built again. ``chap_password`` is in every new connection to a volume, where it is set.
     """
 
     call_delay: float = 0.0
@@ -41,6 +41,7 @@ class Settings:
     queued_casts_survive: bool = True
     compute_minor: int = 104
     rebuilds_fail: str = ""
+    chap_password: str = ""
 
     def change(self, **given: float | str) -> None:
         """Set some of them; ValueError names one that does not exist."""

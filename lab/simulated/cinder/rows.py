@@ -96,7 +96,7 @@ def connect(
         mountpoint=mountpoint,
         attach_mode=mode,
         attach_status="attaching",
-        connection_info=_connection_info(attachment_id),
+        connection_info=_connection_info(cloud, attachment_id),
         connector=json.dumps(
             connector or {"ip": "127.0.0.1", "initiator": "fake", "host": host, "mountpoint": mountpoint}
         ),
@@ -158,9 +158,12 @@ def attached_count(cloud: "Cloud", volume_id: str) -> int:
     return sum(row["attach_status"] == "attached" for row in attachments(cloud, volumes=[volume_id]))
 
 
-def _connection_info(attachment_id: str) -> str:
+def _connection_info(cloud: "Cloud", attachment_id: str) -> str:
+    password = cloud.settings.chap_password
+    chap = {"auth_method": "CHAP", "auth_username": "nova", "auth_password": password} if password else {}
     return json.dumps(
         {
+            **chap,
             "access_mode": "rw",
             "qos_specs": None,
             "encrypted": False,
