@@ -76,12 +76,12 @@ class HostRehearsal:
         return Counter((effect["kind"], str(effect["target"])) for effect in self.desk.cloud.journal(*KINDS))
 
     def moments(self, every: int) -> list[int]:
-        """Each instant around an effect, those beside it, and one of ``every`` others."""
+        """Each instant around an effect, and one of ``every`` others."""
         chosen = set(range(1, len(self.life.instants) + 1, every))
         for place, name in enumerate(self.life.instants, 1):
             if "commit" not in name:
-                chosen |= {place - 1, place, place + 1}
-        return sorted(place for place in chosen if 0 < place <= len(self.life.instants))
+                chosen.add(place)
+        return sorted(chosen)
 
     def as_it_was(self, where: str) -> None:
         """The end is that of a run that was not interrupted, each effect once."""

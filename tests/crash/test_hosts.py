@@ -10,17 +10,14 @@ from living import LivingDesk, MakeLiving, make_living  # noqa: F401
 from mortality import KILLED, Nursery
 from rehearsal import left_behind
 
-HANDS = 4
+HANDS = 2
 # Of the instants that are no effect's, one of so many.
-EVERY = 12
+EVERY = 40
 FAILURES: dict[str, dict[str, Any]] = {
     "refused": {"kind": "refused"},
     "busy": {"kind": "status", "status": 503},
-    "token expired": {"kind": "status", "status": 401},
     "cut before the effect": {"kind": "cut-before"},
     "cut after the effect": {"kind": "cut-after"},
-    "server error after nothing": {"kind": "status", "status": 500},
-    "malformed": {"kind": "malformed"},
 }
 CALLS: dict[str, list[dict[str, Any]]] = {
     "evacuate-host": [
