@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.clients.database import Database, RowChange, database_url_from_conf
+from stackmend.clients.database import Database, RowChange, RowInsert, database_url_from_conf
 from stackmend.errors import BadInput, ChangedSince, Refused, Unreachable
 
 SCHEMA = """
@@ -175,6 +175,41 @@ class TestChanging:
         for thread in threads:
             thread.join()
         assert sorted(results) == ["changed"] + ["late"] * 7
+
+
+class TestInserting:
+    NEW = RowInsert("cinder", "volumes", {"id": "v'3", "status": None, "updated_at": "2026-11-21T07:00:00Z"}, ["id"])
+
+    def test_text_is_the_statement(self) -> None:
+        assert self.NEW.text() == (
+            "INSERT INTO cinder.volumes (id, status, updated_at) VALUES ('v''3', NULL, '2026-11-21T07:00:00Z')"
+        )
+
+    def test_inserts_once(self, database: Database) -> None:
+        assert [database.insert(self.NEW), database.insert(self.NEW)] == [True, False]
+        (row,) = database.rows("volumes", {"id": "v'3"})
+        assert (row["status"], row["updated_at"]) == (None, "2026-11-21T07:00:00.000000")
+
+    def test_a_row_that_is_there_stays_as_it_is(self, database: Database) -> None:
+        assert database.insert(RowInsert("cinder", "volumes", {"id": "v2", "status": "new"}, ["id"])) is False
+        assert database.rows("volumes", {"id": "v2"}, ["status"]) == [{"status": "error"}]
+
+    @pytest.mark.parametrize(
+        ("row", "said"),
+        [
+            (RowInsert("cinder", "volumes", {"id": "v3", "mountpoint": None}, ["id"]), "no column volumes.mountpoint"),
+            (RowInsert("cinder", "migrations", {"id": "v3"}, ["id"]), "no table migrations"),
+            (RowInsert("nova", "volumes", {"id": "v3"}, ["id"]), "given to the cinder database"),
+            (RowInsert("cinder", "volumes", {"id": "v3", "updated_at": "soon"}, ["id"]), "is none"),
+        ],
+    )
+    def test_what_does_not_fit(self, database: Database, row: RowInsert, said: str) -> None:
+        with pytest.raises(BadInput, match=said):
+            database.insert(row)
+
+    def test_what_the_table_forbids(self, database: Database) -> None:
+        with pytest.raises(Refused):
+            database.insert(RowInsert("cinder", "volumes", {"id": "v3", "status": "illegal"}, ["id"]))
 
 
 class TestReaching:

@@ -13,7 +13,7 @@ import pytest
 from desk import until
 from sqlalchemy.engine import URL, make_url
 
-from stackmend.clients.database import Database, RowChange
+from stackmend.clients.database import Database, RowChange, RowInsert
 from stackmend.errors import AnswerLost, ChangedSince, Unauthorized, Unreachable
 from stackmend.lab.openstack.control import OpenStackLab
 
@@ -188,6 +188,20 @@ def test_a_commit_without_an_answer_is_lost_and_never_repeated(
         through.change([change()])
     assert cutter.cuts == 1
     assert status(link) == ("available" if delivered else "in-use")
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_a_new_row_without_an_answer_is_lost_and_inserted_once(
+    cutter: Cutter, through: Database, database: Database, delivered: bool
+) -> None:
+    one = RowInsert("cinder", "volumes", {"id": "v3", "status": "new", "seen": "2026-11-21T07:00:00Z"}, ["id"])
+    cutter.word, cutter.deliver = b"COMMIT", delivered
+    with pytest.raises(AnswerLost, match="it may have happened"):
+        through.insert(one)
+    assert database.insert(one) is not delivered
+    assert database.rows("volumes", {"id": "v3"}, ["status", "seen"]) == [
+        {"status": "new", "seen": "2026-11-21T07:00:00.000000"}
+    ]
 
 
 def test_a_connection_lost_before_the_commit_is_tried_again(cutter: Cutter, through: Database, link: Any) -> None:

@@ -183,3 +183,11 @@ class TestEarlierCapture:
 
     def test_the_scope_holds_for_the_file_too(self, pair: Desk, kept: str) -> None:
         assert list(verdicts(pair.plan("--capture", kept, "--server", "web"))) == ["web"]
+
+
+def test_a_server_may_be_named_as_ec2_called_it(shop: Desk) -> None:
+    (row,) = (row for row in shop.table("nova", "instances") if row["uuid"] == shop.servers["app-1"])
+    ended = shop.run("--server", f"i-{row['id']:08x}")
+    assert ended.code == 0, ended.err
+    assert names_touched(shop) == {"app-1"}
+    assert set(verdicts(shop.plan("--exclude", f"i-{row['id']:08x}"))) == set(shop.servers) - {"app-1"}
