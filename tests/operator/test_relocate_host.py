@@ -67,6 +67,13 @@ class TestWhole:
         dying.switch(HOST, forced_down=False)
         assert dying.guests() == {(name, TO) for name in ("db", "web", "disk", "peer")}
 
+    def test_host_return_lets_the_host_in_again(self, dying: DatabaseDesk) -> None:  # noqa: F811
+        relocated(dying)
+        dying.cloud.host(HOST, "power-on")
+        ended = dying.do("host-return", HOST, compute_timeout=15)
+        assert (ended.code, dying.service(HOST)["forced_down"]) == (0, 0), ended.err
+        assert dying.guests() == {(name, TO) for name in ("db", "web", "disk", "peer")}
+
     def test_the_plan_is_what_is_sent(self, dying: DatabaseDesk) -> None:  # noqa: F811
         plan = dying.planned("relocate-host", HOST, "--consent", "disk", to=TO)
         steps = [step for lane in plan["lanes"] for step in lane["steps"] if step["when"] == "always"]
