@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from stackmend.clients import reads
 from stackmend.clients.cloud import ApiCall, Cloud
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
@@ -13,7 +14,7 @@ from stackmend.errors import AnswerLost, ChangedSince, CloudError, NeedsHands, R
 from stackmend.tasks import moves
 from stackmend.tasks.effects import ApiStep
 from stackmend.tasks.moves import Move
-from stackmend.tasks.servers import arrived, present, state_of
+from stackmend.tasks.servers import present, state_of
 
 Row = dict[str, Any]
 Known = Callable[[Row | None], list[Row]]
@@ -57,10 +58,11 @@ class Moving(ApiStep):
         """What the migration records say."""
         found = self.look(polls)
         listed = polls.migrations.look(self.target, afresh=True)
-        mark = {"last": moves.last(listed)}
         if record.acted:
-            taken = self.busy(found["task_state"]) or arrived(record, cloud, self.target, self.action)
-            return InFlight() if taken or moves.since(self.known(listed), record) else NotStarted(mark=mark)
+            taken = record.answered is not None or self.busy(found["task_state"]) or self.arrived(record, cloud)
+            if taken or moves.since(self.known(listed), record):
+                return InFlight()
+            return NotStarted(mark=self.mark(listed, cloud))
         if needless := self.needless(found, journal):
             return Done({**found, **needless})
         if self.busy(found["task_state"]) and any(moves.under_way(item) for item in self.known(listed)[-1:]):
@@ -69,7 +71,20 @@ class Moving(ApiStep):
             if self.move.gentle:
                 return Done({"moved": False, "why": why})
             raise NeedsHands(f"server {self.target} can't be moved now: {why}")
-        return NotStarted(found, mark)
+        return NotStarted(found, self.mark(listed, cloud))
+
+    def mark(self, listed: Row | None, cloud: Cloud) -> Row:
+        """What parts this attempt from older ones: the newest migration, and the newest action of this kind."""
+        return {"last": moves.last(listed), "action": self.newest_action(cloud)}
+
+    def arrived(self, record: Record, cloud: Cloud) -> bool:
+        """Whether nova shows an action that it did not show at the intent; times say less, they have whole seconds."""
+        return self.newest_action(cloud) != record.mark.get("action")
+
+    def newest_action(self, cloud: Cloud) -> str | None:
+        """The request id of the server's newest action of this kind."""
+        found = (row["request_id"] for row in reads.server_actions(cloud, self.target) if row["action"] == self.action)
+        return next(found, None)
 
     def act(self, record: Record, cloud: Cloud) -> str:
         """Send it. A refusal ends a gentle step well: the next one goes on."""

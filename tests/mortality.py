@@ -152,8 +152,10 @@ def _child(order: dict[str, Any]) -> int:
 def _nursery() -> None:
     import stackmend.commands.look
     import stackmend.commands.runs
-    import stackmend.flows.power_loss
     import stackmend.lab.control  # noqa: F401
+    from stackmend.engine.procedures import catalogue
+
+    catalogue()
 
     for line in sys.stdin:
         child = os.fork()

@@ -30,7 +30,7 @@ def nursery(tmp_path: Path) -> Iterator[Nursery]:
 def test_killed_and_resumed(make_desk: Any, nursery: Nursery, kind: str) -> None:
     """Before and after every effect, and at some of the writes between them; STACKMEND_TEST_EVERY=1: at all."""
     work = PlannedWork(calm(make_desk, **SEED), nursery, **WORK[kind])
-    for die_at in work.moments(int(os.environ.get("STACKMEND_TEST_EVERY", "17"))):
+    for die_at in work.moments(int(os.environ.get("STACKMEND_TEST_EVERY", "23"))):
         work.set_up()
         instants = work.go_on(die_at)
         where = f"instant {die_at}: {instants[die_at - 1]}"
