@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from stackmend.lab.openstack import health
 from stackmend.lab.openstack.control import OpenStackLab
+from stackmend.lab.openstack.site import DEFAULT_PORT_BASE
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -17,13 +19,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("openstack"))
 
 
+def _free_ports() -> int:
+    """The usual ports; the next that are free, where a session that was killed has left its lab on them."""
+    bases = range(DEFAULT_PORT_BASE, DEFAULT_PORT_BASE + 5000, 1000)
+    return next(base for base in bases if not any(health.connects(port) for port in (base + 6, base)))
+
+
 @pytest.fixture(scope="session")
 def openstack_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStackLab]:
     """The lab, up. One of our own is clean, and removed at the end; one that is named stays up as it is left."""
     named = os.environ.get("STACKMEND_LAB_DIRECTORY")
     lab = OpenStackLab(Path(named) if named else tmp_path_factory.mktemp("openstack"))
     try:
-        yield lab.up()
+        yield lab.up(port_base=0 if named else _free_ports())
     finally:
         if not named:
             lab.down(purge=True)
