@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackmend.engine.plan import Lane, Stage
 
@@ -25,6 +25,15 @@ class Limits:
 
     lanes: int = 64
     group: int = 8
+
+
+def backwards(lanes: Sequence[Lane]) -> list[Lane]:
+    """The lanes as a revert takes them: the last first, each after those that had come after it."""
+    followers: dict[str, list[str]] = defaultdict(list)
+    for lane in lanes:
+        for key in lane.after:
+            followers[key].append(lane.key)
+    return [replace(lane, after=followers[lane.key]) for lane in reversed(lanes)]
 
 
 class Coordinator:

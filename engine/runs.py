@@ -13,7 +13,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from stackmend.engine import clock, procedures, status
-from stackmend.engine.coordinator import Coordinator, Limits
+from stackmend.engine.coordinator import Coordinator, Limits, backwards
 from stackmend.engine.garbage import fewer_walks
 from stackmend.engine.journal import Journal, Stopped
 from stackmend.engine.lanes import LaneRunner, Work, chain, result_of
@@ -223,8 +223,10 @@ class _Working:
             wanted = wanted | {key for key, state in states.items() if state in _UNDER_WAY}
         elif only is None:
             wanted = {key for key, state in states.items() if state == status.REVERTING}
-        stages = self._run.plan.stages[::-1] if what == "revert" else self._open_stages(wanted, lanes)
         chosen = [lane for lane in self._run.plan.lanes if lane.key in wanted]
+        stages = self._open_stages(wanted, lanes)
+        if what == "revert":
+            chosen, stages = backwards(chosen), self._run.plan.stages[::-1]
         Coordinator(stages, self._session.limits, self._session.stop).run(chosen, work)
 
     def _open_stages(self, wanted: set[str], lanes: Sequence[LaneStatus]) -> list[Stage]:

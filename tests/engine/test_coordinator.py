@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from stackmend.engine.coordinator import Coordinator, Limits
+from stackmend.engine.coordinator import Coordinator, Limits, backwards
 from stackmend.engine.plan import Lane, Stage
 from stackmend.errors import StoreError
 
@@ -96,3 +96,15 @@ def test_stopping_begins_nothing_more() -> None:
 
     Coordinator(STAGES, Limits(lanes=1), stop).run([lane("a"), lane("b"), lane("s", "sweep")], work)
     assert seen == ["a"]
+
+
+def test_a_revert_takes_the_last_lane_first_and_dependencies_the_other_way_round() -> None:
+    planned = [lane("db"), lane("app", after=("db",)), lane("web", after=("app", "db")), lane("alone")]
+    turned = backwards(planned)
+    assert [found.key for found in turned] == ["alone", "web", "app", "db"]
+    assert {found.key: found.after for found in turned} == {
+        "db": ["app", "web"],
+        "app": ["web"],
+        "web": [],
+        "alone": [],
+    }
