@@ -105,7 +105,7 @@ class TestRedfish:
         settings = living.path("inventory.yaml")
         text = {"hosts": {HOST: {"fence": {**fence, "options": impatient}}}}
         Path(settings).write_text(yaml.safe_dump(text), encoding="utf-8")
-        living.settings(inventory=settings)
+        living.settings(inventory=settings, settle=15)
         living.crashes(HOST)
         ended = living.do("evacuate-host", HOST, consent="disk", fence_timeout=60)
         assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
