@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PARTS := setup.cfg pyproject.toml
 
-.PHONY: demo test test-sim lint doc clean
+.PHONY: demo test test-sim test-releases lint doc clean
 # In order, also under -j: pytest's summary is the last thing that is read.
 .NOTPARALLEL:
 
@@ -18,6 +18,15 @@ test: lint doc
 # The part that needs neither root nor the real OpenStack lab.
 test-sim: lint doc
 	$(BIN)/python -m pytest -n auto -m 'not openstack and not hosts'
+
+# What holds on a real OpenStack, on each release that the lab has, one after another.
+test-releases: $(VENV)/.with-test
+	set -e; releases=$$($(BIN)/python -c 'from stackmend.lab.openstack.releases import RELEASES; print(*RELEASES)'); \
+	failed=; for release in $$releases; do \
+	  $(BIN)/python -m pytest -m openstack tests/contract tests/openstack --openstack-release $$release \
+	  || failed="$$failed $$release"; \
+	done; \
+	test -z "$$failed" || { echo "failed on$$failed" >&2; exit 1; }
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from desk import Desk, MakeDesk
-from openstack_lab import openstack_lab, pytest_collection_modifyitems  # noqa: F401
+from openstack_lab import openstack_lab, pytest_addoption, pytest_collection_modifyitems  # noqa: F401
 
 from stackmend.lab.control import SimulatedCloud
 

@@ -8,7 +8,14 @@ import pytest
 
 from stackmend.lab.openstack import health
 from stackmend.lab.openstack.control import OpenStackLab
+from stackmend.lab.openstack.releases import NEWEST, RELEASES
 from stackmend.lab.openstack.site import DEFAULT_PORT_BASE
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which OpenStack the lab runs; a lab that is named must be of that release."""
+    told = f"OpenStack's release under the tests (default: {NEWEST}, or that of the lab that is named)"
+    parser.addoption("--openstack-release", choices=list(RELEASES), default="", help=told)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -26,12 +33,13 @@ def _free_ports() -> int:
 
 
 @pytest.fixture(scope="session")
-def openstack_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStackLab]:
+def openstack_lab(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStackLab]:
     """The lab, up. One of our own is clean, and removed at the end; one that is named stays up as it is left."""
     named = os.environ.get("STACKMEND_LAB_DIRECTORY")
     lab = OpenStackLab(Path(named) if named else tmp_path_factory.mktemp("openstack"))
     try:
-        yield lab.up(port_base=0 if named else _free_ports())
+        release = pytestconfig.getoption("--openstack-release")
+        yield lab.up(release=release, port_base=0 if named else _free_ports())
     finally:
         if not named:
             lab.down(purge=True)
