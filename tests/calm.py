@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from desk import Desk, Ended, MakeDesk, until
+from desk import Desk, Ended, MakeDesk
+from waiting import until
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import ApiCall, Cloud

@@ -7,7 +7,6 @@ import logging
 import sqlite3
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -216,17 +215,6 @@ def assert_refused(desk: Desk, ended: Ended, code: int, *fragments: str) -> None
     assert "Traceback" not in ended.err
     assert [fragment for fragment in fragments if fragment not in ended.err] == [], ended.err
     assert (desk.touched(), desk.calls()) == ([], [])
-
-
-def until(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
-    """Wait for a condition and return what it gave; fails with ``what`` after the deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from living import LivingDesk, asked
-from mortality import Life, Nursery
-from rehearsal import essence
+from mortality import KILLED, Life, Nursery
+from rehearsal import essence, left_behind
 
 # What changes something for good; the rest of the journal only follows from it.
 KINDS = ("server.", "service.", "allocation.", "host.reset", "host.process.start", "host.cleanup")
@@ -71,17 +71,26 @@ class HostRehearsal:
             assert self.command(["approve", "incident"]).code == 0
         return self.command(["status" if rows[0]["State"] == "done" else "resume", "incident"])
 
+    def survives(self, die_at: int) -> None:
+        """Killed at that instant and resumed, it ends as a run that was not interrupted; nothing is left behind."""
+        life = self.strike(die_at)
+        assert life.code == KILLED, life.err
+        where = f"instant {die_at}: {life.instants[-1]}"
+        finished = self.finish()
+        assert finished.code == 0, f"{where}: {finished.err}"
+        self.as_it_was(where)
+        assert left_behind(self.desk.store) == [], where
+
     def effects_now(self) -> Counter[tuple[str, str]]:
         """What has really happened, counted."""
         return Counter((effect["kind"], str(effect["target"])) for effect in self.desk.cloud.journal(*KINDS))
 
-    def moments(self, every: int) -> list[int]:
-        """Each instant around an effect, and one of ``every`` others."""
-        chosen = set(range(1, len(self.life.instants) + 1, every))
-        for place, name in enumerate(self.life.instants, 1):
-            if "commit" not in name:
-                chosen.add(place)
-        return sorted(chosen)
+    def moments(self, every: int, since: str = "") -> list[int]:
+        """Each instant around an effect, and one of ``every`` others, from the first whose name begins so."""
+        named = list(enumerate(self.life.instants, 1))
+        first = next(place for place, name in named if name.startswith(since))
+        others = [place for place, name in named if "commit" in name and place > first]
+        return sorted({*others[::every], *(place for place, name in named if "commit" not in name and place >= first)})
 
     def as_it_was(self, where: str) -> None:
         """The end is that of a run that was not interrupted, each effect once."""

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import openstack.connection
 import sqlalchemy as sa
-from desk import until
 from openstack.config import OpenStackConfig
+from waiting import until
 
 from stackmend.lab.openstack.control import OpenStackLab
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pymysql
 import pytest
-from desk import until
 from sqlalchemy.engine import URL, make_url
+from waiting import until
 
 from stackmend.clients.database import Database, RowChange, RowInsert
 from stackmend.errors import AnswerLost, ChangedSince, Unauthorized, Unreachable
@@ -109,13 +109,17 @@ def text(server: URL, **changes: Any) -> str:
 
 
 def somebody_waits(server: URL) -> bool:
-    """True once another transaction waits for a lock on this server."""
+    """True once another transaction waits for a lock on this server.
+
+    InnoDB's own report tells the present; information_schema.innodb_trx repeats what it said to whoever asks again
+    within a tenth of a second.
+    """
     other = connected(server)
     cursor = other.cursor()
-    cursor.execute("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
-    waiting = bool(cursor.fetchone()[0])
+    cursor.execute("SHOW ENGINE INNODB STATUS")
+    report: str = cursor.fetchone()[2]
     other.close()
-    return waiting
+    return "LOCK WAIT" in report.split("\nTRANSACTIONS\n")[1]
 
 
 def test_a_wrong_password_is_not_shown(link: Any, server: URL) -> None:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from desk import Desk, until
+from desk import Desk
+from waiting import until
 
 from stackmend.clients.cloud import Cloud
 from stackmend.clients.polls import Polls

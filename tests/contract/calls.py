@@ -1,7 +1,6 @@
 """Plain calls to the APIs of one cloud, whichever it is, and a look at its rows."""
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
 import requests
@@ -25,20 +24,6 @@ class Lab(Protocol):
     def service(self, name: str, *, up: bool) -> dict[str, Any]: ...
     def power_cut(self, hosts: Iterable[str] = ()) -> dict[str, Any]: ...
     def power_on(self, *, hosts: Iterable[str] = ()) -> dict[str, Any]: ...
-
-
-def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
-    """Wait for a condition and return what it gave; fails with ``what`` after the deadline."""
-    deadline = time.monotonic() + seconds
-    pause = 0.01
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.25)
 
 
 class Calls:

@@ -4,7 +4,8 @@ import itertools
 from typing import Any
 
 import requests
-from contract.calls import NOVA, Calls, Lab, until
+from contract.calls import NOVA, Calls, Lab
+from waiting import until
 
 _QUOTAS = {
     "compute": ("instances", "cores", "ram", "server_groups", "server_group_members"),

@@ -3,8 +3,8 @@
 from typing import Any
 
 import requests
-from contract.calls import until
 from contract.cloud import Cloud
+from waiting import until
 
 
 def service(cloud: Cloud, host: str) -> dict[str, Any]:

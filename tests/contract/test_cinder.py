@@ -1,9 +1,9 @@
 """os-reset_status, root volumes, volumes of several servers, and cinder's lists."""
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
 from contract.test_disks import UNDELETE, ids, states
+from waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import uuid
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
+from waiting import until
 
 UNDELETE = "UPDATE volume_attachment SET deleted = 0, deleted_at = NULL, detach_time = NULL, attach_status = 'attached'"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
 from contract.hosts import allocations, bring_back, force_down, migration, service
+from waiting import until
 
 IN_USE = "Compute service of {} is still in use."
 

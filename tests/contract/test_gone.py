@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
 from contract.hosts import service
+from waiting import until
 
 
 @dataclass(frozen=True)

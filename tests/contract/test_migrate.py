@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
 from contract.hosts import allocations, follow, migration
+from waiting import until
 
 
 @pytest.fixture(scope="module")

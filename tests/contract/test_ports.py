@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
 from contract.hosts import agent, follow
+from waiting import until
 
 
 @pytest.fixture(scope="module")

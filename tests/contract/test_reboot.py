@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
+from waiting import until
 
 
 def test_the_action_is_there_before_the_answer(cloud: Cloud, server: str) -> None:

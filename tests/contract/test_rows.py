@@ -1,8 +1,8 @@
 """The rows behind the APIs: columns that procedures read or write, and what a deletion leaves of them."""
 
 import pytest
-from contract.calls import until
 from contract.cloud import Cloud
+from waiting import until
 
 COLUMNS = [
     ("nova", "instances", "uuid host node compute_id vm_state task_state power_state updated_at deleted project_id"),

@@ -2,9 +2,9 @@
 
 import uuid
 
-from contract.calls import until
 from contract.cloud import Cloud
 from contract.hosts import service, switch
+from waiting import until
 
 
 def test_services_by_binary_and_host(cloud: Cloud) -> None:

@@ -6,8 +6,9 @@ import signal
 from collections import Counter
 from typing import Any
 
-from desk import Desk, quick, until
+from desk import Desk, quick
 from rehearsal import essence, left_behind
+from waiting import until
 
 SERVERS = 60
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
-from desk import until
 from mortality import Nursery
 from openstack_client import Judge
 from openstack_town import Town, statement
+from waiting import until
 
 from stackmend.engine.store import Store
 from stackmend.errors import UnknownRun

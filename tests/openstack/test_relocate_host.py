@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from desk import until
 from mortality import KILLED, Nursery
 from openstack_client import Judge
 from openstack_town import Town
+from waiting import until
 
 from stackmend.lab.openstack.control import OpenStackLab
 

@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from desk import until
 from living import LivingDesk, MakeLiving
+from waiting import until
 
 HOST = "sim-c01"
 ALL = {"disk", "db", "idle", "web"}

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from desk import Desk, quick, until
+from desk import Desk, quick
+from waiting import until
 
 ACTION = {"service": "compute", "method": "POST"}
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from calm import ask, bound, calm, disabled, hosts, running, sent, service, silent, states
-from desk import Desk, Ended, MakeDesk, assert_refused, until, verdicts
+from desk import Desk, Ended, MakeDesk, assert_refused, verdicts
+from waiting import until
 
 from stackmend.clients.cloud import ApiCall
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from calm import AGENT, ask, attached, bound, calm, disabled, hosts, migrate, running, sent, silent, states
-from desk import Desk, Ended, MakeDesk, assert_refused, until, verdicts
+from desk import Desk, Ended, MakeDesk, assert_refused, verdicts
+from waiting import until
 
 from stackmend.clients.cloud import ApiCall
 

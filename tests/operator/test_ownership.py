@@ -4,7 +4,8 @@ import signal
 from collections import Counter
 
 import pytest
-from desk import Desk, quick, until
+from desk import Desk, quick
+from waiting import until
 
 START = ("run", "power-loss", "--yes", *quick())
 ACTION = {"service": "compute", "method": "POST", "path": "/action$"}

@@ -5,9 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from desk import assert_refused, until
+from desk import assert_refused
 from living import MakeLiving
 from relocation import EMPTY, HOST, MOVED, TO, DatabaseDesk, dying, dying_desk  # noqa: F401
+from waiting import until
 
 from stackmend.lab.control import SimulatedCloud
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from desk import Desk, until, verdicts
+from desk import Desk, verdicts
+from waiting import until
 
 from stackmend.clients.cloud import ApiCall, Cloud, new_request_id
 

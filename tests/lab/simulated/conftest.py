@@ -1,9 +1,8 @@
 """One simulated cloud a test process; each test finds it as it was after the demo's seed."""
 
 import sqlite3
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from keystoneauth1.adapter import Adapter
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
+from waiting import until
 
 from stackmend.lab.control import SimulatedCloud
 
@@ -116,21 +116,6 @@ class Bench:
         """A statement from another process."""
         with closing(sqlite3.connect(self._path(database), timeout=5)) as link, link:
             link.execute(sql, values)
-
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
-        """Wait for a condition and return what it gave."""
-        return until(condition, what, seconds)
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
-    """Wait for a condition and return what it gave; fails with ``what`` after the deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 @pytest.fixture(scope="session")

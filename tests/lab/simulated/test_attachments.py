@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -40,12 +41,12 @@ def test_shapes_follow_the_microversion(bench: "Bench") -> None:
 def test_detach_and_attach_again(bench: "Bench") -> None:
     volume_id = bench.volumes["web-1-vol1"]
     assert detach(bench, "web-1", volume_id).status_code == 202
-    bench.until(lambda: bench.volume("web-1-vol1")["status"] == "available", "the volume is free")
+    until(lambda: bench.volume("web-1-vol1")["status"] == "available", "the volume is free")
     assert bench.devices("web-1") == []
     answer = attach(bench, "web-1", volume_id, tag="data", device="/dev/vdb")
     assert answer.status_code == 200
     assert answer.json()["volumeAttachment"]["volumeId"] == volume_id
-    bench.until(lambda: is_in_use(bench, "web-1-vol1"), "the volume is in use")
+    until(lambda: is_in_use(bench, "web-1-vol1"), "the volume is in use")
     (device,) = bench.devices("web-1")
     assert (device["tag"], device["device"]) == ("data", "/dev/vdb")
     (attachment,) = bench.volume("web-1-vol1")["attachments"]
@@ -54,10 +55,10 @@ def test_detach_and_attach_again(bench: "Bench") -> None:
 
 def test_attach_at_2_101_answers_202_without_a_body(bench: "Bench") -> None:
     detach(bench, "web-1", bench.volumes["web-1-vol1"])
-    bench.until(lambda: bench.volume("web-1-vol1")["status"] == "available", "the volume is free")
+    until(lambda: bench.volume("web-1-vol1")["status"] == "available", "the volume is free")
     answer = attach(bench, "web-1", bench.volumes["web-1-vol1"], "2.101")
     assert (answer.status_code, answer.content) == (202, b"")
-    bench.until(lambda: is_in_use(bench, "web-1-vol1"), "the volume is in use")
+    until(lambda: is_in_use(bench, "web-1-vol1"), "the volume is in use")
 
 
 def test_attaching_twice_is_refused_with_novas_words(bench: "Bench") -> None:
@@ -91,7 +92,7 @@ def test_detached_reset_drops_the_attachment_and_the_next_reboot_the_mapping(ben
     bench.settled("web-1")
     assert bench.devices("web-1") == []
     assert attach(bench, "web-1", volume["id"]).status_code == 200
-    bench.until(lambda: is_in_use(bench, "web-1-vol1"), "the volume is in use")
+    until(lambda: is_in_use(bench, "web-1-vol1"), "the volume is in use")
 
 
 def test_reset_to_in_use_needs_an_attachment(bench: "Bench") -> None:
@@ -132,7 +133,7 @@ def test_multiattach_volume_keeps_its_other_server(bench: "Bench") -> None:
     volume_id = bench.volumes["cluster-disk"]
     assert len(bench.volume("cluster-disk")["attachments"]) == 2
     assert detach(bench, "node-a", volume_id).status_code == 202
-    bench.until(lambda: len(bench.volume("cluster-disk")["attachments"]) == 1, "one attachment is left")
+    until(lambda: len(bench.volume("cluster-disk")["attachments"]) == 1, "one attachment is left")
     assert bench.volume("cluster-disk")["status"] == "in-use"
 
 
@@ -148,7 +149,7 @@ def test_nova_guards_its_attachments_against_cinder_callers(bench: "Bench") -> N
 def test_attachment_reserved_by_hand_can_be_completed_and_deleted(bench: "Bench") -> None:
     volume_id = bench.volumes["web-1-vol1"]
     detach(bench, "web-1", volume_id)
-    bench.until(lambda: bench.volume("web-1-vol1")["status"] == "available", "the volume is free")
+    until(lambda: bench.volume("web-1-vol1")["status"] == "available", "the volume is free")
     body = {"attachment": {"volume_uuid": volume_id, "instance_uuid": bench.servers["app-1"]}}
     made = bench.cinder("POST", "/attachments", json=body).json()["attachment"]
     assert (made["status"], bench.volume("web-1-vol1")["status"]) == ("reserved", "reserved")

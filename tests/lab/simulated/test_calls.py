@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -39,7 +40,7 @@ def test_tokens_live_as_long_as_the_setting_says(bench: "Bench") -> None:
     def refused() -> bool:
         return requests.get(url, headers={"X-Auth-Token": given}, timeout=5).status_code == 401
 
-    bench.until(refused, "the token has expired")
+    until(refused, "the token has expired")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_live_migration_moves_the_running_guest(bench: "Bench") -> None:
     before = bench.cloud.state()["guests"][f"{bench.servers['db-1']}@sim-c01"]["boot_id"]
     body = {"os-migrateLive": {"host": "sim-c03", "block_migration": "auto"}}
     assert bench.act("db-1", **body).status_code == 202
-    bench.until(lambda: bench.server("db-1")["OS-EXT-SRV-ATTR:host"] == "sim-c03", "db-1 is on sim-c03")
+    until(lambda: bench.server("db-1")["OS-EXT-SRV-ATTR:host"] == "sim-c03", "db-1 is on sim-c03")
     bench.settled("db-1")
     assert bench.cloud.state()["guests"][f"{bench.servers['db-1']}@sim-c03"]["boot_id"] == before
     attachments = bench.volume("db-data")["attachments"]
@@ -105,11 +106,11 @@ def test_console_interfaces_and_availability_zones(bench: "Bench") -> None:
 def test_volumes_are_made_marked_and_deleted(bench: "Bench") -> None:
     made = bench.cinder("POST", "/volumes", json={"volume": {"size": 1, "name": "new"}}).json()["volume"]
     path = f"/volumes/{made['id']}"
-    bench.until(lambda: bench.cinder("GET", path).json()["volume"]["status"] == "available", "the volume is made")
+    until(lambda: bench.cinder("GET", path).json()["volume"]["status"] == "available", "the volume is made")
     assert bench.cinder("POST", f"{path}/action", json={"os-set_bootable": {"bootable": True}}).status_code == 200
     assert bench.cinder("GET", path).json()["volume"]["bootable"] == "true"
     assert bench.cinder("DELETE", path).status_code == 202
-    bench.until(lambda: bench.cinder("GET", path).status_code == 404, "the volume is gone")
+    until(lambda: bench.cinder("GET", path).status_code == 404, "the volume is gone")
     refused = bench.cinder("DELETE", f"/volumes/{bench.volumes['db-data']}")
     assert refused.status_code == 400
     assert "Volume status must be available or error or" in refused.text

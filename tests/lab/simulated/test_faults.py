@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keystoneauth1.exceptions import ConnectFailure
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -116,7 +117,7 @@ def test_a_caller_can_be_killed_at_the_exact_instant(bench: "Bench", kind: str, 
         caller.kill()
     assert len(effects(bench)) == happened
     fault.release()
-    bench.until(lambda: len(effects(bench)) == 1, "the call that was received is carried out")
+    until(lambda: len(effects(bench)) == 1, "the call that was received is carried out")
 
 
 def test_a_held_call_can_be_lost(bench: "Bench") -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from keystoneauth1.exceptions import ConnectFailure
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -76,13 +77,13 @@ def test_services_may_come_back_later_than_the_power(bench: "Bench") -> None:
 
 def test_heartbeats_stop_with_the_process(bench: "Bench") -> None:
     first = compute_service(bench, "sim-c01")["updated_at"]
-    bench.until(lambda: compute_service(bench, "sim-c01")["updated_at"] > first, "a newer heartbeat")
+    until(lambda: compute_service(bench, "sim-c01")["updated_at"] > first, "a newer heartbeat")
     bench.cloud.settings(service_down_time=0.1)
     bench.cloud.host("sim-c01", "kill")
-    bench.until(lambda: compute_service(bench, "sim-c01")["state"] == "down", "sim-c01 is down", 15)
+    until(lambda: compute_service(bench, "sim-c01")["state"] == "down", "sim-c01 is down", 15)
     bench.cloud.settings(service_down_time=4.0)
     bench.cloud.host("sim-c01", "start")
-    bench.until(lambda: compute_service(bench, "sim-c01")["state"] == "up", "sim-c01 is up")
+    until(lambda: compute_service(bench, "sim-c01")["state"] == "up", "sim-c01 is up")
 
 
 def test_services_are_disabled_with_a_reason(bench: "Bench") -> None:
@@ -110,7 +111,7 @@ def test_evacuation_moves_server_port_volumes_and_keeps_the_old_allocation(
     old = {device["volumeId"]: device["attachment_id"] for device in bench.devices("db-1")}
     lose(bench, "sim-c01")
     assert bench.act("db-1", version, evacuate={"host": "sim-c02"}).status_code == 200
-    bench.until(lambda: migrations(bench, "db-1")[0]["status"] == "done", "the evacuation is done")
+    until(lambda: migrations(bench, "db-1")[0]["status"] == "done", "the evacuation is done")
     view = bench.settled("db-1", status)
     assert view["OS-EXT-SRV-ATTR:host"] == "sim-c02"
     new = {device["volumeId"]: device["attachment_id"] for device in bench.devices("db-1")}
@@ -123,12 +124,12 @@ def test_evacuation_moves_server_port_volumes_and_keeps_the_old_allocation(
 def test_forcing_up_waits_for_the_restarted_compute(bench: "Bench") -> None:
     lose(bench, "sim-c01")
     bench.act("db-1", "2.94", evacuate={"host": "sim-c02"})
-    bench.until(lambda: migrations(bench, "db-1")[0]["status"] == "done", "the evacuation is done")
+    until(lambda: migrations(bench, "db-1")[0]["status"] == "done", "the evacuation is done")
     refused = set_service(bench, "sim-c01", forced_down=False)
     assert refused.status_code == 400
     assert "`done` evacuation migration records remain associated with the host" in refused.text
     bench.cloud.host("sim-c01", "power-on")
-    bench.until(lambda: migrations(bench, "db-1")[0]["status"] == "completed", "the migration is completed")
+    until(lambda: migrations(bench, "db-1")[0]["status"] == "completed", "the migration is completed")
     assert set_service(bench, "sim-c01", forced_down=False).status_code == 200
     assert holders(bench, "db-1") == {"sim-c02"}
 
@@ -151,7 +152,7 @@ def test_a_dead_agent_lets_no_port_bind(bench: "Bench") -> None:
         agents = bench.call("network", "GET", "/v2.0/agents?host=sim-c03").json()["agents"]
         return not agents[0]["alive"]
 
-    bench.until(dead, "the agent of sim-c03 is dead", 15)
+    until(dead, "the agent of sim-c03 is dead", 15)
     path = f"/v2.0/ports/{port(bench, 'app-1')['id']}"
     bench.call("network", "PUT", path, json={"port": {"binding:host_id": "sim-c03"}})
     assert port(bench, "app-1")["binding:vif_type"] == "binding_failed"

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from waiting import until
+
 if TYPE_CHECKING:
     from conftest import Bench
 
@@ -41,5 +43,5 @@ def test_hard_reboot_keeps_the_mapping_and_reattaching_needs_it_gone(old: "Bench
     assert old.compute("POST", path, json=body).status_code == 400
     old.execute("nova", "UPDATE block_device_mapping SET deleted=id WHERE volume_id=?", old.volumes["db-data"])
     assert old.compute("POST", path, json=body).status_code == 200
-    old.until(lambda: old.volume("db-data")["status"] == "in-use", "db-data is attached")
+    until(lambda: old.volume("db-data")["status"] == "in-use", "db-data is attached")
     assert old.volume("db-data")["attachments"][0]["device"] == "/dev/vdb"

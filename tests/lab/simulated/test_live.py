@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -16,7 +17,7 @@ def copying(bench: "Bench") -> "Bench":
     bench.cloud.settings(migrate_seconds=60.0)
     body = {"host": TARGET, "block_migration": "auto"}
     assert bench.act("db-1", "2.68", **{"os-migrateLive": body}).status_code == 202
-    bench.until(lambda: migration(bench)["status"] == "running", "it copies memory")
+    until(lambda: migration(bench)["status"] == "running", "it copies memory")
     return bench
 
 
@@ -43,7 +44,7 @@ def test_one_that_is_aborted_leaves_everything_as_it_was(copying: "Bench") -> No
     assert bindings(copying) == [(SOURCE, "ACTIVE"), (TARGET, "INACTIVE")]
     assert copying.compute("DELETE", place(copying)).status_code == 202
     server = copying.settled("db-1", "ACTIVE")
-    copying.until(lambda: migration(copying)["status"] == "cancelled", "it was taken back")
+    until(lambda: migration(copying)["status"] == "cancelled", "it was taken back")
     assert server["OS-EXT-SRV-ATTR:host"] == SOURCE
     assert bindings(copying) == [(SOURCE, "ACTIVE")]
     volume = copying.volume("db-data")
@@ -53,7 +54,7 @@ def test_one_that_is_aborted_leaves_everything_as_it_was(copying: "Bench") -> No
 
 def test_one_that_is_hurried_arrives(copying: "Bench") -> None:
     assert copying.compute("POST", f"{place(copying)}/action", json={"force_complete": None}).status_code == 202
-    copying.until(lambda: migration(copying)["status"] == "completed", "it arrived")
+    until(lambda: migration(copying)["status"] == "completed", "it arrived")
     assert copying.settled("db-1", "ACTIVE")["OS-EXT-SRV-ATTR:host"] == TARGET
 
 
@@ -62,6 +63,6 @@ def test_one_to_a_host_that_has_just_died_fails(bench: "Bench") -> None:
     bench.cloud.host(TARGET, "kill")
     body = {"host": TARGET, "block_migration": "auto"}
     assert bench.act("db-1", "2.68", **{"os-migrateLive": body}).status_code == 202
-    bench.until(lambda: migration(bench)["status"] == "error", "it failed")
+    until(lambda: migration(bench)["status"] == "error", "it failed")
     assert bench.settled("db-1", "ACTIVE")["OS-EXT-SRV-ATTR:host"] == SOURCE
     assert bindings(bench) == [(SOURCE, "ACTIVE")]

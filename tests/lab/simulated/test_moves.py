@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -42,7 +43,7 @@ def test_a_living_host_is_not_evacuated(bench: "Bench") -> None:
 @pytest.mark.parametrize(("version", "status"), [("2.94", "ACTIVE"), ("2.95", "SHUTOFF")])
 def test_evacuated_servers_run_only_before_2_95(bench: "Bench", dead_host: str, version: str, status: str) -> None:
     assert bench.act("db-1", version, evacuate={}).status_code == 200
-    bench.until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
+    until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
     server = bench.settled("db-1", status)
     assert server["OS-EXT-SRV-ATTR:host"] != dead_host
     assert {a["host_name"] for a in bench.volume("db-data")["attachments"]} == {server["OS-EXT-SRV-ATTR:host"]}
@@ -52,12 +53,12 @@ def test_evacuated_servers_run_only_before_2_95(bench: "Bench", dead_host: str, 
 
 def test_the_source_must_return_before_it_is_forced_up(bench: "Bench", dead_host: str) -> None:
     bench.act("db-1", "2.94", evacuate={})
-    bench.until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
+    until(lambda: evacuations(bench) == ["done"], "the evacuation is done")
     allocations = f"/allocations/{bench.servers['db-1']}"
     assert len(bench.call("placement", "GET", allocations).json()["allocations"]) == 2
     assert force_down(bench, down=False) == 400
     bench.cloud.host(dead_host, "power-on")
-    bench.until(lambda: evacuations(bench) == ["completed"], "the host cleaned up")
+    until(lambda: evacuations(bench) == ["completed"], "the host cleaned up")
     assert len(bench.call("placement", "GET", allocations).json()["allocations"]) == 1
     assert force_down(bench, down=False) == 200
 
@@ -106,12 +107,12 @@ def test_attach_to_a_dead_compute_is_500_and_leaves_half_a_mapping(bench: "Bench
     bench.settled("node-b", "SHUTOFF")
     path = f"/servers/{bench.servers['node-b']}/os-volume_attachments/{bench.volumes['node-b-vol2']}"
     bench.compute("DELETE", path)
-    bench.until(lambda: bench.volume("node-b-vol2")["status"] == "available", "it is detached")
+    until(lambda: bench.volume("node-b-vol2")["status"] == "available", "it is detached")
     bench.cloud.host(HOST, "power-off")
     body = {"volumeAttachment": {"volumeId": bench.volumes["node-b-vol2"]}}
     url = f"/servers/{bench.servers['app-1']}/os-volume_attachments"
     assert bench.compute("POST", url, json=body).status_code == 500
     assert bench.volume("node-b-vol2")["status"] == "available"
     bench.cloud.host(HOST, "power-on")
-    bench.until(lambda: bench.server("app-1")["os-extended-volumes:volumes_attached"], "the half mapping")
+    until(lambda: bench.server("app-1")["os-extended-volumes:volumes_attached"], "the half mapping")
     assert bench.devices("app-1") == []

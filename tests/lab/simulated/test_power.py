@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -27,7 +28,7 @@ def test_a_guest_that_is_gone_is_not_stopped_but_a_hard_reboot_brings_it_back(be
     lights_out(bench)
     answer = bench.act("db-1", **{"os-stop": None})
     request_id = answer.headers["x-openstack-request-id"]
-    bench.until(lambda: bench.action("db-1", request_id)["message"] == "Error", "the stop failed")
+    until(lambda: bench.action("db-1", request_id)["message"] == "Error", "the stop failed")
     assert bench.server("db-1")["status"] == "ACTIVE"
     bench.reboot("db-1")
     bench.settled("db-1")
@@ -39,7 +40,7 @@ def test_nova_looks_for_its_guests_when_it_returns(bench: "Bench", survive: bool
     bench.cloud.settings(sync_power_states=True, domains_survive=survive)
     lights_out(bench)
     bench.cloud.settings(sync_power_states=False, domains_survive=False)
-    bench.until(lambda: bench.server("db-1")["OS-EXT-STS:power_state"] == power, "nova looked")
+    until(lambda: bench.server("db-1")["OS-EXT-STS:power_state"] == power, "nova looked")
     assert bench.server("db-1")["status"] == status
     actions = bench.compute("GET", f"/servers/{bench.servers['db-1']}/os-instance-actions").json()
     stops = [action["user_id"] for action in actions["instanceActions"] if action["action"] == "stop"]

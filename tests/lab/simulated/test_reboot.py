@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -70,7 +71,7 @@ def test_reboot_brings_back_a_guest_that_is_gone(bench: "Bench", kind: str, know
     bench.cloud.power_on()
     assert bench.server("app-1")["status"] == "ACTIVE"
     assert bench.reboot("app-1", kind).status_code == 202
-    bench.until(lambda: boots(bench, "app-1"), "the guest of app-1 runs again")
+    until(lambda: boots(bench, "app-1"), "the guest of app-1 runs again")
     bench.settled("app-1")
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import paramiko
 import pytest
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -56,7 +57,7 @@ def test_reboot_from_inside_changes_the_boot_id_once(bench: "Bench") -> None:
     where = address(bench, "web-1")
     before = run(bench, where, BOOT_ID)[1]
     assert run(bench, where, "sudo systemctl reboot")[0] == -1
-    after = bench.until(lambda: answered(bench, where), "the guest answers again")
+    after = until(lambda: answered(bench, where), "the guest answers again")
     assert after != before
     kinds = [effect["kind"] for effect in bench.cloud.journal("guest.")]
     assert kinds == ["guest.reboot", "guest.boot"]
