@@ -46,10 +46,72 @@ class Judge:
             },
         }
 
+    def places(self, servers: Mapping[str, str], hosts: Sequence[str]) -> dict[str, Any]:
+        """Where these servers (ids by name) are at nova, cinder, neutron and placement: see ``standing``."""
+        bound = [f"port list --host {host}" for host in hosts]
+        mine = [f"port list --server {server}" for server in servers.values()]
+        held = [f"resource provider allocation show {server}" for server in servers.values()]
+        whole = ["server list --all-projects --long", "volume list --all-projects --long", "resource provider list"]
+        listed, disks, providers, *each = self.ask(*whole, *bound, *mine, *held)
+        rows = {row["ID"]: row for row in listed}
+        names = {row["uuid"]: row["name"] for row in providers}
+        on = {port["ID"]: host for host, ports in zip(hosts, each, strict=False) for port in ports}
+        ports, allocations = each[len(hosts) : len(hosts) + len(mine)], each[len(hosts) + len(mine) :]
+        return {
+            name: {
+                "host": rows[server]["Host"],
+                "status": rows[server]["Status"],
+                "task": rows[server]["Task State"],
+                "volumes": {row["Name"]: found for row in disks if (found := _hung(row, server))},
+                "ports": [(port["Status"], on.get(port["ID"])) for port in ports[number]],
+                "held_on": sorted(names[row["resource_provider"]] for row in allocations[number]),
+            }
+            for number, (name, server) in enumerate(servers.items())
+        }
+
+    def moves(self, servers: Mapping[str, str], host: str) -> dict[str, list[tuple[str, str, str, str]]]:
+        """Nova's records of migrations of these servers from or to a host: type, source, target, status; oldest first.
+
+        A server without any is left out.
+        """
+        (rows,) = self.ask(f"server migration list --host {host}")
+        names, found = {server: name for name, server in servers.items()}, dict[str, list[tuple[str, str, str, str]]]()
+        for row in sorted(rows, key=lambda row: int(row["Id"])):
+            told = (row["Type"], row["Source Compute"], row["Dest Compute"], row["Status"])
+            found.setdefault(names[row["Server UUID"]], []).append(told)
+        return found
+
+    def events(self, server: str, action: str) -> list[dict[str, Any]]:
+        """Every action of one kind that nova was asked for, oldest first."""
+        (events,) = self.ask(f"server event list {server}")
+        return sorted((row for row in events if row["Action"] == action), key=lambda row: str(row["Start Time"]))
+
     def reboots(self, server: str) -> list[dict[str, Any]]:
         """Every reboot that nova was asked for, oldest first."""
-        (events,) = self.ask(f"server event list {server}")
-        return sorted((row for row in events if row["Action"] == "reboot"), key=lambda row: str(row["Start Time"]))
+        return self.events(server, "reboot")
+
+    def used(self, host: str) -> dict[str, int]:
+        """What placement counts as used on a host."""
+        (providers,) = self.ask(f"resource provider list --name {host}")
+        (rows,) = self.ask(f"resource provider usage show {providers[0]['uuid']}")
+        return {row["resource_class"]: row["usage"] for row in rows}
+
+    def compute(self, host: str) -> dict[str, Any]:
+        """A host's nova-compute."""
+        (rows,) = self.ask(f"compute service list --long --service nova-compute --host {host}")
+        return dict(rows[0])
+
+
+def standing(host: str, volumes: Sequence[str], status: str = "ACTIVE") -> dict[str, Any]:
+    """How a server looks that is whole on a host, and nowhere else."""
+    return {
+        "host": host,
+        "status": status,
+        "task": None,
+        "volumes": {name: ("in-use", [host]) for name in volumes},
+        "ports": [("ACTIVE", host)],
+        "held_on": [host],
+    }
 
 
 _SERVER = ("Name", "Status", "Task State", "Power State", "Networks", "Host", "Properties")
@@ -71,6 +133,11 @@ def _server(row: Mapping[str, Any]) -> dict[str, Any]:
 def _volume(row: Mapping[str, Any]) -> dict[str, Any]:
     attached = sorted((item["server_id"], item["device"], item["host_name"]) for item in row["Attached to"])
     return {**_kept(row, ("Name", "Status", "Size", "Bootable")), "attached": attached}
+
+
+def _hung(row: Mapping[str, Any], server: str) -> tuple[str, list[str]] | None:
+    hosts = sorted(item["host_name"] for item in row["Attached to"] if item["server_id"] == server)
+    return (row["Status"], hosts) if hosts else None
 
 
 def _attached(row: Mapping[str, Any]) -> set[str]:

@@ -1,5 +1,6 @@
-"""Nine servers of a real OpenStack: on three hosts, with data and root volumes, one shared, one server stopped."""
+"""Servers of a real OpenStack on its three hosts, with their volumes; and the nine that most tests begin with."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +12,10 @@ from waiting import until
 
 from stackmend.lab.openstack.control import OpenStackLab
 
-_SERVERS: dict[str, dict[str, Any]] = {
+Servers = dict[str, dict[str, Any]]
+MakeTown = Callable[[Servers], "Town"]
+# Data and root volumes, one shared, one server stopped, and who comes after whom.
+NINE: Servers = {
     "db-1": {"host": 0, "root": "volume", "volumes": ["db-1-data"]},
     "db-2": {"host": 1, "volumes": ["db-2-data"]},
     "app-1": {"host": 1, "volumes": ["app-1-data"], "after": "db-1"},
@@ -25,13 +29,19 @@ _SERVERS: dict[str, dict[str, Any]] = {
 
 
 class Town:
-    """The servers and volumes by name; ``build`` makes them, leaving the block lets the connection go."""
+    """The servers and volumes by name; ``build`` makes them, leaving the block lets the connection go.
 
-    def __init__(self, lab: OpenStackLab) -> None:
+    Each of ``servers``: ``host`` (its number), ``volumes``; and ``root`` (``volume``), ``stopped``, ``after``,
+    ``apart`` (the name of an anti-affinity group).
+    """
+
+    def __init__(self, lab: OpenStackLab, servers: Servers) -> None:
         self._lab = lab
+        self._specs = servers
         self.servers: dict[str, str] = {}
         self.volumes: dict[str, str] = {}
         self._base = ("", "", "")
+        self._groups: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         files = [self._lab.description["clouds_yaml"]]
@@ -53,19 +63,22 @@ class Town:
             found.compute.find_flavor("tiny", ignore_missing=False).id,
             found.network.find_network("net1", ignore_missing=False).id,
         )
-        names = {volume for spec in _SERVERS.values() for volume in spec["volumes"]}
-        roots = {f"{name}-root" for name, spec in _SERVERS.items() if spec.get("root")}
+        names = {volume for spec in self._specs.values() for volume in spec["volumes"]}
+        roots = {f"{name}-root" for name, spec in self._specs.items() if spec.get("root")}
+        for group in {spec["apart"] for spec in self._specs.values() if "apart" in spec}:
+            self._groups[group] = found.compute.create_server_group(name=group, policy="anti-affinity").id
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self._volume, sorted(names | roots)))
-            list(pool.map(self._server, _SERVERS))
-        # One after another: cinder refuses an attachment while another of the same volume is made.
-        for name, spec in _SERVERS.items():
-            for volume in spec["volumes"]:
-                self._attach(name, volume)
-        for name, spec in _SERVERS.items():
+            list(pool.map(self._server, self._specs))
+            list(pool.map(self._attach_all, self._together()))
+        for name, spec in self._specs.items():
             if spec.get("stopped"):
                 self._cloud.compute.stop_server(self.servers[name])
                 self._until(name, "SHUTOFF")
+
+    def ids(self, *names: str) -> list[str]:
+        """The ids of these servers, or of all."""
+        return [self.servers[name] for name in names or self.servers]
 
     def reset_volume(self, name: str, **states: str) -> None:
         """What `cinder reset-state` does."""
@@ -82,12 +95,14 @@ class Town:
             self._cloud.block_storage.set_volume_bootable_status(made.id, True)
 
     def _server(self, name: str) -> None:
-        spec, compute = _SERVERS[name], self._cloud.compute
+        spec, compute = self._specs[name], self._cloud.compute
         image, flavor, network = self._base
         given: dict[str, Any] = {"image_id": image}
         if spec.get("root"):
             disk = {"boot_index": 0, "uuid": self.volumes[f"{name}-root"]}
             given = {"block_device_mapping_v2": [{**disk, "source_type": "volume", "destination_type": "volume"}]}
+        if "apart" in spec:
+            given["scheduler_hints"] = {"group": self._groups[spec["apart"]]}
         made = compute.create_server(
             name=name,
             flavor_id=flavor,
@@ -98,6 +113,23 @@ class Town:
         )
         self.servers[name] = made.id
         self._until(name, "ACTIVE")
+
+    def _together(self) -> list[list[str]]:
+        """The servers, in lists that share no volume: cinder refuses an attachment while another of it is made."""
+        found: list[list[str]] = []
+        for name, spec in self._specs.items():
+            sharing = [others for others in found if set(spec["volumes"]) & self._volumes_of(others)]
+            found = [others for others in found if others not in sharing]
+            found.append([*(other for others in sharing for other in others), name])
+        return found
+
+    def _volumes_of(self, names: list[str]) -> set[str]:
+        return {volume for name in names for volume in self._specs[name]["volumes"]}
+
+    def _attach_all(self, names: list[str]) -> None:
+        for name in names:
+            for volume in self._specs[name]["volumes"]:
+                self._attach(name, volume)
 
     def _attach(self, name: str, volume: str) -> None:
         extra = {"tag": "data", "delete_on_termination": True} if volume == "db-1-data" else {}
@@ -125,5 +157,16 @@ def statement(lab: OpenStackLab, database: str, text: str, **values: str) -> Non
     try:
         with engine.begin() as link:
             assert link.execute(sa.text(text), values).rowcount == 1
+    finally:
+        engine.dispose()
+
+
+def records(lab: OpenStackLab) -> list[tuple[str, str]]:
+    """Nova's records of migrations as they are at this moment: server and status, oldest first."""
+    engine = sa.create_engine(lab.description["databases"]["nova"])
+    try:
+        with engine.connect() as link:
+            found = link.execute(sa.text("SELECT instance_uuid, status FROM migrations ORDER BY id"))
+            return [(server, status) for server, status in found]
     finally:
         engine.dispose()

@@ -3,15 +3,12 @@
 The judge is OpenStack's own client.
 """
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from mortality import KILLED, Nursery
+from mortality import KILLED
 from openstack_client import Judge
+from openstack_operator import Operator
 from openstack_town import Town
 from waiting import until
 
@@ -22,15 +19,6 @@ pytestmark = [pytest.mark.openstack, pytest.mark.filterwarnings("ignore:::openst
 MOVED = ("app-1", "db-2", "node-1")
 # An instant between the first effect of the first server's lane and the last of the last one's.
 DIES_AT = 130
-
-
-@pytest.fixture
-def town(openstack_lab: OpenStackLab) -> Iterator[Town]:
-    """Nine servers on three hosts."""
-    openstack_lab.reset()
-    with Town(openstack_lab) as built:
-        built.build()
-        yield built
 
 
 def whereabouts(state: dict[str, Any], servers: list[str]) -> dict[str, Any]:
@@ -47,27 +35,21 @@ def whereabouts(state: dict[str, Any], servers: list[str]) -> dict[str, Any]:
     }
 
 
-def test_killed_resumed_and_the_host_returns(openstack_lab: OpenStackLab, town: Town, tmp_path: Path) -> None:
+def test_killed_resumed_and_the_host_returns(
+    openstack_lab: OpenStackLab, town: Town, operator: Operator, judge: Judge
+) -> None:
     _, host, target = openstack_lab.description["hosts"]
-    judge = Judge(openstack_lab.client, openstack_lab.environment())
-    moved = [town.servers[name] for name in MOVED]
+    moved = town.ids(*MOVED)
     before = judge.state(moved)
     openstack_lab.host(host, "power-off")
 
-    found, confs = openstack_lab.environment(), openstack_lab.description["confs"]
-    settings = tmp_path / "stackmend.yaml"
-    databases = {name: str(confs[name]) for name in ("nova", "cinder")}
-    store = f"sqlite:///{tmp_path}/runs.sqlite"
-    settings.write_text(yaml.safe_dump({"store": store, "poll_interval": 0.5, "settle": 3, "databases": databases}))
-    environment = {name: value for name, value in found.items() if name.startswith("OS_")}
-    environment |= {"STACKMEND_CONFIG": str(settings), "XDG_STATE_HOME": str(tmp_path / "state")}
+    operator.settings(databases=operator.databases)
     words = ["run", "relocate-host", host, "--to", target, "--shared-disks", "--fenced", "power-off", "--yes"]
-    with Nursery(tmp_path) as nursery:
-        life = nursery.command(environment, [*words, "--key", "move"], DIES_AT)
-        assert life.code == KILLED, life.err
-        resumed = nursery.command(environment, ["resume", "move", "-f", "json"])
-        assert resumed.code == 0, resumed.err
-        report = json.loads(nursery.command(environment, ["report", "move", "-f", "json"]).out)
+    life = operator.types(*words, "--key", "move", die_at=DIES_AT)
+    assert life.code == KILLED, life.err
+    resumed = operator.types("resume", "move", "-f", "json")
+    assert resumed.code == 0, resumed.err
+    report = operator.report("move")
     assert (report["state"], report["exceptions"]) == ("done", [])
 
     after = judge.state(moved)
