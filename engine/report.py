@@ -43,7 +43,11 @@ def status_of(store: Store, run_id: str) -> dict[str, Any]:
     """A run's status: its state, how many lanes are where, and each lane's step."""
     run = store.run(run_id)
     lanes = store.lanes(run)
-    state = state_of(run, lanes)
+    return {**_status(run, lanes), "lanes": [_lane(lane) for lane in lanes]}
+
+
+def _status(run: Run, lanes: list[LaneStatus]) -> dict[str, Any]:
+    state, counts = state_of(run, lanes), status.counts(lanes)
     return {
         "run": run.id,
         "key": run.key,
@@ -54,10 +58,9 @@ def status_of(store: Store, run_id: str) -> dict[str, Any]:
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "waits_for": stage.hold if (stage := status.held_at(run.plan, lanes, run.approvals)) else None,
-        "counts": status.counts(lanes),
+        "counts": counts,
         "completed_steps": [step.name for lane in lanes for step in lane.steps if step.state == status.DONE],
-        "lanes": [_lane(lane) for lane in lanes],
-        "next": next_command(run.id, state, status.counts(lanes)),
+        "next": next_command(run.id, state, counts),
     }
 
 
@@ -65,10 +68,9 @@ def report(store: Store, run_id: str) -> dict[str, Any]:
     """Everything about a run: what was planned, done and proved, when, by whom; and what is left to do."""
     run = store.run(run_id)
     lanes = store.lanes(run)
-    state = state_of(run, lanes)
     planned = {lane.key: lane for lane in run.plan.lanes}
     return {
-        **{name: value for name, value in status_of(store, run_id).items() if name != "lanes"},
+        **_status(run, lanes),
         "version": run.plan.version,
         "cloud": run.plan.cloud,
         "parameters": run.plan.parameters,
@@ -79,7 +81,6 @@ def report(store: Store, run_id: str) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in run.plan.stages],
         "lanes": [_told(lane, planned[lane.key].after, run.started_at) for lane in lanes],
         "exceptions": [{"lane": lane.key, "title": lane.title, "error": lane.error} for lane in lanes if lane.error],
-        "state": state,
     }
 
 

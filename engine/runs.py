@@ -147,14 +147,15 @@ def check_resumable(store: Store, run: Run, take_over: bool) -> None:
         )
     if run.owner is not None and not take_over:
         raise held(run.id, run.owner)
-    if stage := status.held_at(run.plan, store.lanes(run), run.approvals):
+    lanes = store.lanes(run)
+    if stage := status.held_at(run.plan, lanes, run.approvals):
         raise NotApproved(f"run {run.id} waits for you: {stage.hold}; then `stackmend approve {run.id}`, and resume it")
-    if run.outcome is not None and (gate := status.shut_at(run.plan, store.lanes(run))):
+    if run.outcome is not None and (gate := status.shut_at(run.plan, lanes)):
         raise BadInput(
             f"run {run.id} stopped at its stage {gate.name}, and nothing goes on without that: `stackmend status "
             f"{run.id}` says why; then `stackmend retry {run.id}`, or skip the step that failed"
         )
-    if run.outcome is not None and not any(lane.state in _UNDER_WAY for lane in store.lanes(run)):
+    if run.outcome is not None and not any(lane.state in _UNDER_WAY for lane in lanes):
         raise BadInput(
             f"run {run.id} has ended {run.outcome}, and nothing of it waits: `stackmend retry {run.id}` executes its "
             "failed steps again"

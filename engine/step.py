@@ -189,6 +189,23 @@ class Step(task.Task):
         return method(**{name: given[name] for name in wanted})
 
 
+class Wait(Step):
+    """A step that brings nothing about: it looks until something holds, for as many ``seconds``.
+
+    What it waits for is its ``confirm``. Undo: nothing to undo, it only reads.
+    """
+
+    reads_only = True
+
+    def __init__(self, target: str, seconds: float, why: str = "") -> None:
+        super().__init__(target, why)
+        self.seconds = seconds
+
+    def observe(self) -> Seen:
+        """Nothing to begin: look until it holds."""
+        return InFlight()
+
+
 def _told(record: Record) -> dict[str, Any]:
     return {
         "began": record.began,

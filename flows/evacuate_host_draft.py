@@ -11,8 +11,9 @@ from typing import Any
 from stackmend.engine.plan import Lane
 from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
-from stackmend.flows import fencing_stage, movable, order
+from stackmend.flows import capacity, fencing_stage, movable, order
 from stackmend.tasks.scope import names_of
+from stackmend.tasks.verification import expected
 
 OURS = "stackmend: evacuate-host"
 SECONDS_PER_SERVER = 30.0
@@ -102,12 +103,7 @@ def _lanes(
         # An older nova leaves only those stopped that were.
         "stop": captured["evacuate_version"] < KEEPS_STOPPED and server["vm_state"] != "stopped",
         "wait": {"evacuate": given["evacuate_timeout"], "boot": given["boot_timeout"], "pause": given["pause"]},
-        "wanted": {
-            "left": given["host"],
-            "vm_state": "active" if runs else "stopped",
-            "volumes": {disk["volume_id"]: "in-use" for disk in server["disks"] if disk["at_nova"]},
-            "ports": {port["id"]: port["status"] for port in server["ports"]},
-        },
+        "wanted": expected(server, "active" if runs else "stopped", left=given["host"]),
     }
     key, title, rank = server["id"], server["name"], order.priority(server)
     moved = {**facts, "part": "evacuate"}
@@ -137,15 +133,9 @@ def _apart(lanes: list[Lane], captured: Mapping[str, Any]) -> list[Lane]:
 
 def _room(moving: list[Server], captured: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """Whether the targets can take them: what does not fit now is tried again until it does."""
-    wanted = [captured["held"].get(server["id"], {}) for server in moving]
     targets = [given["to"]] if given["to"] else _open_hosts(captured, given)
-    notes = []
-    for name in sorted({name for held in wanted for name in held}):
-        needed = sum(held.get(name, 0) for held in wanted)
-        free = sum(captured["free"].get(host, {}).get(name, 0) for host in targets)
-        enough = "" if free >= needed else ": not enough, what does not fit waits and is tried again"
-        notes.append(f"room: {needed} {name} needed, {free} free on {len(targets)} hosts{enough}")
-    return notes
+    short = "not enough, what does not fit waits and is tried again"
+    return capacity.notes((server["id"] for server in moving), captured, targets, short)
 
 
 def _open_hosts(captured: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -104,8 +104,8 @@ def _drain_lane(one: Judged, captured: Mapping[str, Any], given: Mapping[str, An
         "id": one.server["id"],
         "ladder": rungs,
         # Every rung gives way to the next; the last one's failure is the server's.
-        "move": {**_move(captured, given), "source": given["host"], "to": given["to"], "gentle": len(rungs) > 1},
-        "wanted": _wanted(one.server),
+        "move": {**_move(captured, given, given["host"], given["to"]), "gentle": len(rungs) > 1},
+        "wanted": migratable.unchanged(one.server),
         "boot": given["boot_timeout"],
         "verify": given["verify_timeout"],
     }
@@ -122,8 +122,8 @@ def _home_lane(one: Judged, captured: Mapping[str, Any], given: Mapping[str, Any
         "id": one.server["id"],
         "home": home,
         "start": start,
-        "move": {**_move(captured, given), "source": "", "to": given["host"]},
-        "wanted": _wanted(one.server),
+        "move": _move(captured, given, "", given["host"]),
+        "wanted": migratable.unchanged(one.server),
         "boot": given["boot_timeout"],
         "verify": given["verify_timeout"],
     }
@@ -132,24 +132,8 @@ def _home_lane(one: Judged, captured: Mapping[str, Any], given: Mapping[str, Any
     return Lane(f"home:{one.server['id']}", title, "home", facts, [], group=given["host"])
 
 
-def _move(captured: Mapping[str, Any], given: Mapping[str, Any]) -> Facts:
-    versions = captured["versions"]
-    return {
-        "live_version": versions["live"],
-        "cold_version": versions["cold"],
-        "end_version": versions.get(given["on_deadline"], ""),
-        "deadline": given["deadline"],
-        "on_deadline": given["on_deadline"],
-        "reason": _reason(captured, given),
-    }
-
-
-def _wanted(server: Mapping[str, Any]) -> Facts:
-    return {
-        "vm_state": server["vm_state"],
-        "volumes": {disk["volume_id"]: disk["status"] for disk in server["disks"] if disk["at_nova"]},
-        "ports": {port["id"]: port["status"] for port in server["ports"]},
-    }
+def _move(captured: Mapping[str, Any], given: Mapping[str, Any], source: str, to: str | None) -> Facts:
+    return {**migratable.move(captured, given, source, to), "reason": _reason(captured, given)}
 
 
 def _reason(captured: Mapping[str, Any], given: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from stackmend.engine.plan import Lane, Verdict
 from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
 from stackmend.flows import movable, order
+from stackmend.tasks.scope import names_of
+from stackmend.tasks.verification import expected
 
 # Every reason that a procedure of ours gives begins so.
 OURS = "stackmend: "
@@ -40,7 +42,7 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
 
 
 def _check(captured: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    known = {name for server in captured["servers"] for name in (server["id"], server["name"])}
+    known = {name for server in captured["servers"] for name in names_of(server)}
     for name in given["exclude"]:
         if name not in known:
             raise BadInput(f"there is no server {name} on {given['host']}: see the verdicts")
@@ -54,7 +56,7 @@ def _judged(server: Server, given: Mapping[str, Any]) -> Verdict:
 
 
 def _verdict(server: Server, given: Mapping[str, Any]) -> tuple[str, str]:
-    if {server["id"], server["name"]} & set(given["exclude"]):
+    if names_of(server) & set(given["exclude"]):
         return "nothing-to-do", "excluded: it stays as it is"
     if server["vm_state"] == "stopped" and server["stopped_by"] == "nova":
         return "ready", "nova itself stopped it, no user did: it ran, and is started"
@@ -97,11 +99,7 @@ def _server_lane(server: Server, captured: Mapping[str, Any], given: Mapping[str
         "host": given["host"],
         "place": captured["place"],
         "boot_timeout": given["boot_timeout"],
-        "wanted": {
-            "vm_state": "active",
-            "volumes": {disk["volume_id"]: "in-use" for disk in server["disks"] if disk["at_nova"]},
-            "ports": {port["id"]: port["status"] for port in server["ports"]},
-        },
+        "wanted": expected(server, "active"),
     }
     return Lane(
         key=f"server:{server['id']}",

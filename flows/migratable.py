@@ -4,13 +4,15 @@ Sources: the compute API reference (os-migrateLive, migrate) and what nova refus
 its conductor's live migration task.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stackmend.engine.plan import Verdict
 from stackmend.errors import BadInput
+from stackmend.flows import capacity
 from stackmend.tasks.scope import names_of
+from stackmend.tasks.verification import expected
 
 Server = Mapping[str, Any]
 Room = dict[str, dict[str, int]]
@@ -92,7 +94,8 @@ def room(
         if one.how and named:
             free[fitting[0]] = {name: amount - wanted.get(name, 0) for name, amount in free[fitting[0]].items()}
         found.append(one)
-    return found, _whole(found, captured, targets)
+    moving = [one.server["id"] for one in found if one.how]
+    return found, capacity.notes(moving, captured, targets, short="not enough for all of them")
 
 
 def check(computes: Mapping[str, Any], to: str | None, on_deadline: str) -> None:
@@ -115,6 +118,26 @@ def open_hosts(computes: Mapping[str, Any], without: Collection[str] = ()) -> li
     return [host for host, row in computes.items() if (row["state"], row["status"]) == fit and host not in without]
 
 
+def move(captured: Mapping[str, Any], given: Mapping[str, Any], source: str, to: str | None) -> dict[str, Any]:
+    """How a server is to be moved: what a lane's facts keep for tasks.moves.Move."""
+    versions = captured["versions"]
+    return {
+        "source": source,
+        "to": to,
+        "live_version": versions["live"],
+        "cold_version": versions["cold"],
+        "end_version": versions.get(given["on_deadline"], ""),
+        "deadline": given["deadline"],
+        "on_deadline": given["on_deadline"],
+    }
+
+
+def unchanged(server: Server) -> dict[str, Any]:
+    """What is proved of a server that was moved: all of it is as it was captured."""
+    volumes = {disk["volume_id"]: disk["status"] for disk in server["disks"] if disk["at_nova"]}
+    return expected(server, server["vm_state"], volumes)
+
+
 def _live_or_cold(server: Server, cold: Collection[str]) -> Judged:
     notes = notes_on(server)
     if (names_of(server) | {"all"}) & set(cold) and server["vm_state"] == "active":
@@ -127,17 +150,6 @@ def _live_or_cold(server: Server, cold: Collection[str]) -> Judged:
 
 def _fits(wanted: Mapping[str, int], free: Mapping[str, int]) -> bool:
     return bool(free) and all(free.get(name, 0) >= amount for name, amount in wanted.items())
-
-
-def _whole(judged: Iterable[Judged], captured: Mapping[str, Any], targets: Collection[str]) -> list[str]:
-    wanted = [captured["held"].get(one.server["id"], {}) for one in judged if one.how]
-    notes = []
-    for name in sorted({name for held in wanted for name in held}):
-        needed = sum(held.get(name, 0) for held in wanted)
-        free = sum(captured["free"].get(host, {}).get(name, 0) for host in targets)
-        enough = "" if free >= needed else ": not enough for all of them"
-        notes.append(f"room: {needed} {name} needed, {free} free on {len(targets)} hosts{enough}")
-    return notes
 
 
 def _listed(amounts: Mapping[str, int]) -> str:

@@ -63,22 +63,14 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
 
 def lane(one: migratable.Judged, captured: Mapping[str, Any], given: Mapping[str, Any]) -> Lane:
     """A server's lane, without its steps."""
-    server, versions = one.server, captured["versions"]
-    move = {
-        "source": server["host"],
-        "to": given["to"],
-        "live_version": versions["live"],
-        "cold_version": versions["cold"],
-        "end_version": versions.get(given["on_deadline"], ""),
-        "deadline": given["deadline"],
-        "on_deadline": given["on_deadline"],
+    server = one.server
+    facts = {
+        "id": server["id"],
+        "how": one.how,
+        "move": migratable.move(captured, given, server["host"], given["to"]),
+        "wanted": migratable.unchanged(server),
+        "verify": given["verify_timeout"],
     }
-    wanted = {
-        "vm_state": server["vm_state"],
-        "volumes": {disk["volume_id"]: disk["status"] for disk in server["disks"] if disk["at_nova"]},
-        "ports": {port["id"]: port["status"] for port in server["ports"]},
-    }
-    facts = {"id": server["id"], "how": one.how, "move": move, "wanted": wanted, "verify": given["verify_timeout"]}
     key = f"server:{server['id']}"
     return Lane(key, server["name"], "move", facts, [], group=server["host"], locks=[key])
 

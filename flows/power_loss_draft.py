@@ -11,6 +11,7 @@ from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
 from stackmend.flows import order, repairs
 from stackmend.tasks.scope import Scope
+from stackmend.tasks.verification import expected
 
 SSH_REBOOT = "stackmend:ssh-reboot"
 SECONDS_PER_SERVER = 30.0
@@ -83,13 +84,8 @@ def _server_lane(
 
 def _wanted(server: dict[str, Any], disks: list[dict[str, Any]], runs: bool) -> dict[str, Any]:
     """What verification will ask for: the server as captured, less what was left to others."""
-    expected = {disk["volume_id"]: "in-use" for disk in disks if disk["action"] != repairs.LEAVE}
-    state = "active" if runs else "stopped"
-    return {
-        "vm_state": state,
-        "volumes": expected,
-        "ports": {port["id"]: port["status"] for port in server["ports"]},
-    }
+    volumes = {disk["volume_id"]: "in-use" for disk in disks if disk["action"] != repairs.LEAVE}
+    return expected(server, "active" if runs else "stopped", volumes)
 
 
 def _ssh(server: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:

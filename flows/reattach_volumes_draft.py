@@ -8,6 +8,7 @@ from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
 from stackmend.flows import order
 from stackmend.flows.repairs import KEEP, LEAVE, LOST, OTHERS_WORK, REATTACH, RESET, RESTORE, VERDICTS
+from stackmend.tasks.verification import expected
 
 SECONDS_PER_VOLUME = 10.0
 _DONE_HERE = frozenset([REATTACH, RESET, RESTORE])
@@ -113,15 +114,10 @@ def _sharing(chosen: list[tuple[Server, list[Disk]]]) -> list[list[str]]:
 
 
 def _lane(server: Server, disks: list[Disk], given: Mapping[str, Any], after: Mapping[str, list[str]]) -> Lane:
-    wanted = {
-        "vm_state": "active",
-        "volumes": {disk["volume_id"]: "in-use" for disk in disks},
-        "ports": {port["id"]: port["status"] for port in server["ports"]},
-    }
     facts = {
         **{name: server[name] for name in ("id", "name", "host")},
         "disks": disks,
-        "wanted": wanted,
+        "wanted": expected(server, "active", {disk["volume_id"]: "in-use" for disk in disks}),
         "wait": {"boot": given["boot_timeout"], "attach": given["attach_timeout"]},
     }
     return Lane(

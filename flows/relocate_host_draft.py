@@ -12,6 +12,7 @@ from stackmend.errors import BadInput
 from stackmend.flows import fencing_stage, movable, order, relocatable
 from stackmend.tasks import relocation
 from stackmend.tasks.scope import names_of
+from stackmend.tasks.verification import expected
 
 OURS = "stackmend: relocate-host"
 SECONDS_PER_SERVER = 20.0
@@ -118,12 +119,12 @@ def _lane(
         "connector": captured["connector"],
         "version": captured["attachment_version"],
         "runs": runs,
-        "wanted": {
-            "vm_state": "active" if runs else server["vm_state"],
-            "volumes": {disk["volume_id"]: "in-use" for disk in server["disks"]},
-            "ports": {port["id"]: port["status"] for port in server["ports"]},
-            "left": given["host"],
-        },
+        "wanted": expected(
+            server,
+            "active" if runs else server["vm_state"],
+            {disk["volume_id"]: "in-use" for disk in server["disks"]},
+            left=given["host"],
+        ),
         "wait": {name: given[f"{name}_timeout"] for name in ("port", "attach", "boot")},
     }
     return Lane(

@@ -5,7 +5,7 @@ from typing import Any
 from stackmend.clients.cloud import ApiCall, Cloud
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Step
+from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Wait
 from stackmend.errors import ChangedSince, NeedsHands
 from stackmend.tasks.effects import ApiStep
 from stackmend.tasks.servers import RUNNING, present, state_of
@@ -17,20 +17,11 @@ _UP = ("active", None, RUNNING)
 _FREE = frozenset(["available", "in-use"])
 
 
-class Runs(Step):
+class Runs(Wait):
     """Wait until a server runs: a volume is taken off and hung on only while the guest is up. Undo: it only reads."""
 
     slug = "server.runs"
     title = "wait until the server runs"
-    reads_only = True
-
-    def __init__(self, server: str, seconds: float) -> None:
-        super().__init__(server)
-        self.seconds = seconds
-
-    def observe(self) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
         """Active, running, no task. Raises NeedsHands at the deadline."""

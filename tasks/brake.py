@@ -16,7 +16,7 @@ from stackmend.clients.fencing import OFF, Fences
 from stackmend.clients.polls import Polls
 from stackmend.clients.ssh import GREETS, SILENT, Ssh
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Done, Evidence, InFlight, Seen, Step
+from stackmend.engine.step import Done, Evidence, Seen, Step, Wait
 from stackmend.errors import HostUnreachable, NeedsHands
 
 Row = dict[str, Any]
@@ -99,7 +99,7 @@ class Brake(Step):
         return [f"{len(others)} other hosts were evacuated in the last {self.hours:g} h ({', '.join(others[:5])})"]
 
 
-class HostDead(Step):
+class HostDead(Wait):
     """Nova counts the host as down, and at least one more witness says so too. Undo: nothing to undo.
 
     Witnesses: the host's neutron agents, its SSH port, its power (where the inventory names a fence agent),
@@ -109,17 +109,11 @@ class HostDead(Step):
 
     slug = "host.dead"
     title = "evidence: nova-compute is down, and another witness agrees"
-    reads_only = True
 
     def __init__(self, host: str, seconds: float, statement: str, fenced: str = "") -> None:
-        super().__init__(host, why=f"stated: {statement}" if statement else "")
-        self.seconds = seconds
+        super().__init__(host, seconds, why=f"stated: {statement}" if statement else "")
         self.statement = statement
         self.fenced = fenced
-
-    def observe(self) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(
         self, record: Record, journal: Journal, cloud: Cloud, polls: Polls, fences: Fences, ssh: Ssh

@@ -9,7 +9,7 @@ from stackmend.clients.cloud import Cloud
 from stackmend.clients.polls import Polls
 from stackmend.clients.ssh import Ssh
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Step
+from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Wait
 from stackmend.errors import CloudError, NeedsHands, Refused
 from stackmend.tasks.compute_service import Place, StartCompute, log_tail, state_of_compute
 
@@ -64,7 +64,7 @@ class ReturnCompute(StartCompute):
         return found
 
 
-class HeartbeatAdvances(Step):
+class HeartbeatAdvances(Wait):
     """Nova-compute's heartbeat reaches the database, again and again, through bus and conductor.
 
     Undo: nothing to undo, it only reads.
@@ -72,15 +72,6 @@ class HeartbeatAdvances(Step):
 
     slug = "compute.heartbeat"
     title = "nova-compute's heartbeat advances"
-    reads_only = True
-
-    def __init__(self, host: str, seconds: float) -> None:
-        super().__init__(host)
-        self.seconds = seconds
-
-    def observe(self) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(self, journal: Journal, polls: Polls) -> Evidence:
         """Three times that differ. Raises NeedsHands at the deadline."""
@@ -101,7 +92,7 @@ class HeartbeatAdvances(Step):
             ) from None
 
 
-class ComputeAnswers(Step):
+class ComputeAnswers(Wait):
     """Nova-compute counts as up, and answers a call that nova-api makes to it over the message bus.
 
     The call is the hypervisor's uptime (compute API, before 2.88): whatever the driver says to it, 501 too, was
@@ -111,17 +102,11 @@ class ComputeAnswers(Step):
 
     slug = "compute.answers"
     title = "nova-compute is up and answers an RPC call"
-    reads_only = True
 
     def __init__(self, host: str, node: str, place: Mapping[str, Any], seconds: float) -> None:
-        super().__init__(host)
+        super().__init__(host, seconds)
         self.node = node
         self.place = Place(**place)
-        self.seconds = seconds
-
-    def observe(self) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(self, journal: Journal, cloud: Cloud, polls: Polls, ssh: Ssh) -> Evidence:
         """Up, and an answer. Raises NeedsHands at the deadline, with the end of the log."""

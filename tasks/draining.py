@@ -7,7 +7,7 @@ from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Step
+from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Wait
 from stackmend.errors import NeedsHands
 from stackmend.tasks import moves
 from stackmend.tasks.arrival import VerifyMoved
@@ -40,20 +40,11 @@ class StopLeft(Stop):
         return super().observe(record, cloud, polls)
 
 
-class HostEmpty(Step):
+class HostEmpty(Wait):
     """Nothing runs on the host, and nothing is coming or going. Undo: nothing to undo, it only reads."""
 
     slug = "host.empty"
     title = "prove that nothing runs on the host, and nothing is on its way"
-    reads_only = True
-
-    def __init__(self, host: str, seconds: float) -> None:
-        super().__init__(host)
-        self.seconds = seconds
-
-    def observe(self) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(self, journal: Journal, cloud: Cloud) -> Evidence:
         """What stays there is off. Raises NeedsHands at the deadline, naming what is not."""

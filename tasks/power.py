@@ -16,11 +16,13 @@ Row = dict[str, Any]
 
 
 class _Power(ApiStep):
-    """One server brought to one power state (compute API: os-start, os-stop)."""
+    """One server brought to one power state (compute API: os-start, os-stop). Undo: the other way round."""
 
     action = ""
     vm_state = ""
     on_the_way = ""
+    back = ""
+    was = ""
 
     def __init__(self, server: str, seconds: float, why: str = "") -> None:
         super().__init__(server, why)
@@ -52,9 +54,10 @@ class _Power(ApiStep):
             raise NeedsHands(f"server {self.target} went to error: {told(reads.server(cloud, self.target))}")
         return found
 
-    def _back(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls, action: str, state: str) -> Evidence:
+    def undo(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
+        """The other way round. Raises ChangedSince when somebody else has changed its state since."""
         found = state_of(present(polls.servers.look(self.target, afresh=True), self.target))
-        if _is(found, state):
+        if _is(found, self.was):
             return {**found, "already": True}
         if not _is(found, self.vm_state):
             raise ChangedSince(
@@ -62,8 +65,8 @@ class _Power(ApiStep):
                 f"{self.vm_state}: somebody else has changed it since"
             )
         journal.undoing(self.name, record, found)
-        cloud.send(_asked(self.target, action), str(record.request_id))
-        return polls.servers.wait(self.target, _reached(self.target, state), self.seconds, journal.check)
+        cloud.send(_asked(self.target, self.back), str(record.request_id))
+        return polls.servers.wait(self.target, _reached(self.target, self.was), self.seconds, journal.check)
 
 
 class Start(_Power):
@@ -72,10 +75,7 @@ class Start(_Power):
     slug = "server.start"
     title = "start"
     action, vm_state, on_the_way = "start", "active", "powering-on"
-
-    def undo(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
-        """Stop it again."""
-        return self._back(record, journal, cloud, polls, "stop", "stopped")
+    back, was = "stop", "stopped"
 
 
 class StartMoved(Start):
@@ -99,10 +99,7 @@ class Stop(_Power):
     slug = "server.stop"
     title = "stop"
     action, vm_state, on_the_way = "stop", "stopped", "powering-off"
-
-    def undo(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
-        """Start it again."""
-        return self._back(record, journal, cloud, polls, "start", "active")
+    back, was = "start", "active"
 
 
 def _asked(server: str, action: str) -> ApiCall:

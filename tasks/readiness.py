@@ -6,7 +6,7 @@ from typing import Any
 from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Evidence, InFlight, Seen, Step
+from stackmend.engine.step import Evidence, Wait
 from stackmend.errors import CloudError, NeedsHands
 
 
@@ -30,7 +30,7 @@ def not_ready(cloud: Cloud, hosts: set[str]) -> tuple[list[str], dict[str, str]]
     return missing, {f"{row['binary']}@{row['host']}": str(row["updated_at"]) for row in up}
 
 
-class CloudReady(Step):
+class CloudReady(Wait):
     """Every service answers, and nova's heartbeats advance, ``checks`` times in a row.
 
     A heartbeat reaches the database through the message bus and the conductor: one that advances proves
@@ -40,18 +40,12 @@ class CloudReady(Step):
 
     slug = "cloud.ready"
     title = "wait until the cloud is ready: every service answers and heartbeats advance"
-    reads_only = True
 
     def __init__(self, cloud_name: str, hosts: list[str], checks: int, seconds: float, interval: float) -> None:
-        super().__init__(cloud_name)
+        super().__init__(cloud_name, seconds)
         self.hosts = set(hosts)
         self.checks = checks
-        self.seconds = seconds
         self.interval = interval
-
-    def observe(self, record: Record) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(self, record: Record, journal: Journal, cloud: Cloud) -> Evidence:
         """Stable for as many checks as wanted. Raises NeedsHands at the deadline, naming what is missing."""

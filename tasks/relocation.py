@@ -13,7 +13,7 @@ from stackmend.clients.database import RowChange, RowInsert
 from stackmend.clients.polls import Polls
 from stackmend.engine import clock
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Step
+from stackmend.engine.step import Done, Evidence, NotStarted, Seen, Step, Wait
 from stackmend.errors import ChangedSince, NeedsHands
 from stackmend.tasks.effects import Databases, RowStep
 from stackmend.tasks.servers import present, state_of
@@ -117,23 +117,17 @@ class MoveRows(RowStep):
         return [RowChange("nova", "instances", {"id": self.row}, self.values, expect)]
 
 
-class Moved(Step):
+class Moved(Wait):
     """The server, its volumes and its ports are all on the target. Undo: nothing to undo, it only reads."""
 
     slug = "server.moved"
     title = "prove it: nova, cinder and neutron have it on the target"
-    reads_only = True
 
     def __init__(self, server: str, target: str, volumes: list[str], ports: list[str], seconds: float) -> None:
-        super().__init__(server)
+        super().__init__(server, seconds)
         self.to = target
         self.volumes = volumes
         self.ports = ports
-        self.seconds = seconds
-
-    def observe(self) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
         """All three services say so before the deadline. Raises NeedsHands."""

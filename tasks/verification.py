@@ -1,20 +1,39 @@
 """Evidence that a server is back: at nova, at cinder, at neutron."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
-from stackmend.engine.step import Done, Evidence, InFlight, Seen, Step
+from stackmend.engine.step import Done, Evidence, Seen, Step, Wait
 from stackmend.errors import NeedsHands
 from stackmend.tasks.servers import RUNNING, present, state_of
 
 Row = dict[str, Any]
 
 
-class VerifyServer(Step):
+def expected(
+    server: Mapping[str, Any], vm_state: str, volumes: Mapping[str, str] | None = None, left: str = ""
+) -> dict[str, Any]:
+    """What VerifyServer is to ask for of a captured server, as plain JSON for a lane's facts.
+
+    ``volumes``: their status by id; where it is not given, all that nova had on it, in use. ``left``: the host that it
+    must be gone from, its volumes and ports too. Its ports are as they were.
+    """
+    if volumes is None:
+        volumes = {disk["volume_id"]: "in-use" for disk in server["disks"] if disk["at_nova"]}
+    return {
+        "vm_state": vm_state,
+        "volumes": dict(volumes),
+        "ports": {port["id"]: port["status"] for port in server["ports"]},
+        "left": left,
+    }
+
+
+class VerifyServer(Wait):
     """The server is as it was captured: state, power, its volumes at both services, its ports bound and up.
 
     ``wanted`` is its captured record: vm_state, disks (volume ids), ports (ids), and the host that it has ``left``
@@ -24,16 +43,10 @@ class VerifyServer(Step):
 
     slug = "server.verify"
     title = "prove it: state and power, volumes at nova and cinder, ports"
-    reads_only = True
 
     def __init__(self, server: str, wanted: dict[str, Any], seconds: float) -> None:
-        super().__init__(server)
+        super().__init__(server, seconds)
         self.wanted = wanted
-        self.seconds = seconds
-
-    def observe(self, record: Record) -> Seen:
-        """Nothing to begin: look until it holds."""
-        return InFlight()
 
     def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
         """Everything holds before the deadline. Raises NeedsHands naming the first thing that doesn't."""

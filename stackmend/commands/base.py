@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from cliff.command import Command
+from cliff.lister import Lister
 
 from stackmend import settings as settings_module
 from stackmend.engine import status
@@ -106,6 +107,18 @@ class Document(Operator):
         elif parsed_args.format == "yaml":
             text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip()
         self.app.stdout.write(text + "\n")
+
+
+class Listing(Operator, Lister):
+    """A command that prints rows, in cliff's formats."""
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run it; returns the exit code."""
+        try:
+            return int(Lister.run(self, parsed_args))
+        except StackmendError as error:
+            self.say(f"stackmend: {error}")
+            return error.exit_code
 
 
 class OnRun(Document):

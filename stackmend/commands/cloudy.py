@@ -58,6 +58,8 @@ class Asking(OnCloud):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The procedure, and every parameter that any procedure declares."""
         parser = super().get_parser(prog_name)
+        # Options may also stand between the procedure's name and what it is for.
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
         parser.add_argument("procedure", metavar="PROCEDURE", nargs="?", help="`stackmend procedure list` shows them")
         parser.add_argument("words", metavar="WORD", nargs="*", help="what the procedure is for: a host, for example")
         parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="a parameter; repeatable")

@@ -6,10 +6,8 @@ import pathlib
 import shlex
 from typing import Any
 
-from cliff.lister import Lister
-
-from stackmend.commands.base import Document, Operator
-from stackmend.errors import BadInput, StackmendError
+from stackmend.commands.base import Document, Listing, Operator
+from stackmend.errors import BadInput
 from stackmend.lab.openstack import cache
 from stackmend.lab.openstack.control import OpenStackLab
 from stackmend.lab.openstack.releases import NEWEST, RELEASES
@@ -90,16 +88,8 @@ class Reset(OnLab):
         self.lab(parsed_args).reset()
 
 
-class Status(OnLab, Lister):
+class Status(OnLab, Listing):
     """Every process of the lab, and the L2 agent of each host."""
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run it; returns the exit code."""
-        try:
-            return int(Lister.run(self, parsed_args))
-        except StackmendError as error:
-            self.say(f"stackmend: {error}")
-            return error.exit_code
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Columns and rows."""

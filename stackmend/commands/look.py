@@ -5,14 +5,12 @@ import pathlib
 import time
 from typing import Any
 
-from cliff.lister import Lister
-
 from stackmend.commands import text
-from stackmend.commands.base import EXIT_CODES, OnRun, Operator
+from stackmend.commands.base import EXIT_CODES, Listing, OnRun
 from stackmend.engine import html, report, status
 from stackmend.engine.ownership import living
 from stackmend.engine.plan import write_json
-from stackmend.errors import BadInput, StackmendError
+from stackmend.errors import BadInput
 
 
 class Status(OnRun):
@@ -94,16 +92,8 @@ class Report(OnRun):
             self.show(parsed_args, data, text.report(data))
 
 
-class ListRuns(Operator, Lister):
+class ListRuns(Listing):
     """Every run in the store, newest first."""
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run it; returns the exit code."""
-        try:
-            return int(Lister.run(self, parsed_args))
-        except StackmendError as error:
-            self.say(f"stackmend: {error}")
-            return error.exit_code
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Columns and rows."""

@@ -50,6 +50,12 @@ class TestWhole:
         assert (held["evacuations_under_way"], held["servers_left"]) == ([], [])
         assert set(held["allocations_left"]) == {living.servers[name] for name in ALL}
 
+    def test_options_may_stand_before_the_host(self, living: LivingDesk) -> None:
+        living.dies(HOST)
+        found = living.stackmend("plan", "evacuate-host", "--to", "sim-c02", HOST, "--consent", "disk", "-f", "json")
+        assert found.code == 0, found.err
+        assert (found.data["parameters"]["host"], found.data["parameters"]["to"]) == (HOST, "sim-c02")
+
     def test_volumes_and_ports_are_where_the_server_is(self, living: LivingDesk) -> None:
         living.dies(HOST)
         evacuated(living)
