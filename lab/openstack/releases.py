@@ -35,12 +35,13 @@ class Release:
     """One release: ``name`` is OpenStack's own, and of the file in ``pins/`` that holds every version.
 
     ``besides``: more packages than every release needs. ``applications``: WSGI applications, by process, that are
-    elsewhere than in the newest release.
+    elsewhere than in the newest release. ``uwsgi``: options of an API, by process, beyond those of every one.
     """
 
     name: str
     besides: tuple[str, ...] = ()
     applications: Mapping[str, str] = field(default_factory=dict)
+    uwsgi: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def pins(self) -> Path:
@@ -74,6 +75,8 @@ _ALL = (
             "mistral-api": "mistral.api.wsgi:application",
             "aodh-api": "aodh.api.app:build_wsgi_app()",
         },
+        # Eventlet is in it: an answer over RPC is heard only by the thread that made the first call.
+        uwsgi={"nova-api": ("--processes", "2", "--threads", "1")},
     ),
 )
 RELEASES = {found.name: found for found in _ALL}

@@ -96,7 +96,8 @@ class Service:
         application = self.site.release.applications.get(self.api, application)
         entry = {"LAB_APPLICATION": application, "LAB_SLOW": str(self.site.run / "slow" / self.api)}
         passed = ("--pyargv", " ".join(arguments)) if arguments else ()
-        command = (self.site.program("uwsgi"), *_listen(options, port), *_UWSGI, *passed)
+        differing = self.site.release.uwsgi.get(self.api, ())
+        command = (self.site.program("uwsgi"), *_listen(options, port), *_UWSGI, *differing, *passed)
         virtualenv = ("--virtualenv", str(self.site.venv), "--wsgi-file", str(_INSIDE / "late.py"))
         url = f"http://{ADDRESS}:{port}/"
         return Daemon(self.api, (*command, *virtualenv), {**entry, **env}, after=after, url=url, port=port)
