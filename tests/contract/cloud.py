@@ -7,6 +7,8 @@ import requests
 from contract.calls import NOVA, Calls, Lab
 from waiting import until
 
+from stackmend.lab.openstack.releases import NEWEST
+
 _QUOTAS = {
     "compute": ("instances", "cores", "ram", "server_groups", "server_group_members"),
     "block-storage": ("volumes", "gigabytes"),
@@ -15,10 +17,14 @@ _NUMBERS = itertools.count(1)
 
 
 class Cloud(Calls):
-    """One cloud and what was made in it."""
+    """One cloud and what was made in it; ``release`` is OpenStack's name of its release.
+
+    The simulated cloud is like the newest.
+    """
 
     def __init__(self, lab: Lab, names: tuple[str, str]) -> None:
         super().__init__(lab, names)
+        self.release = str(lab.description.get("release", NEWEST))
         self._servers: list[str] = []
         self._kept: list[str] = []
         self._volumes: list[str] = []

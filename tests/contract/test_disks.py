@@ -167,7 +167,8 @@ def test_half_a_mapping_is_left_alone(cloud: Cloud, server: str) -> None:
     cloud.execute("cinder", "UPDATE volume_attachment SET deleted = 1 WHERE id = :id", id=kept)
     seen = cloud.server(server)["os-extended-volumes:volumes_attached"]
     assert volume in [one["id"] for one in seen]
-    assert volume not in [device["volumeId"] for device in cloud.devices(server)]
+    named = {device["volumeId"]: device["attachment_id"] for device in cloud.devices(server)}
+    assert named.get(volume, "passed by") == (None if cloud.release == "2025.1" else "passed by")
     cloud.reboot(server)
     assert len(cloud.mappings(server, volume)) == 1
     drop = "UPDATE block_device_mapping SET deleted = id WHERE instance_uuid = :server AND volume_id = :volume"
