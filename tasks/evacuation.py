@@ -1,5 +1,6 @@
 """Evacuation: a server of a dead host is rebuilt on another one, and nova's migration record proves it."""
 
+import contextlib
 import time
 from typing import Any
 
@@ -20,6 +21,8 @@ FAILED = frozenset(["error", "failed", "cancelled"])
 # from 2.68 on it can't be forced past these checks; from 2.95 on the server is left stopped.
 VERSIONS = ("2.14", "2.29", "2.68", "2.95")
 _LONGEST_PAUSE = 120.0
+# Seconds for nova to be done with a server whose evacuation it has marked as failed.
+_GIVES_UP_WITHIN = 30.0
 
 
 class Evacuate(ApiStep):
@@ -92,6 +95,7 @@ class Evacuate(ApiStep):
         try:
             migration = polls.migrations.wait(self.target, ended, self.seconds, journal.check)
             if migration["status"] in FAILED:
+                self._given_up(journal, polls)
                 raise Again(self._pause(record, migration), self._why(cloud, migration))
             left = max(1.0, deadline - time.monotonic())
             found = polls.servers.wait(self.target, settled, left, journal.check)
@@ -100,6 +104,18 @@ class Evacuate(ApiStep):
         if found["vm_state"] == "error":
             raise NeedsHands(f"server {self.target} went to error: {told(reads.server(cloud, self.target))}")
         return {"migration": migration["uuid"], "dest": migration["dest_compute"], **found}
+
+    def _given_up(self, journal: Journal, polls: Polls) -> None:
+        """Nova marks the record first; the server's error, its end of the task and the reason come behind it."""
+
+        def rests(row: Row | None) -> Row | None:
+            found = present(row, self.target)
+            told_why = found["OS-EXT-STS:vm_state"] != "error" or bool(found.get("fault"))
+            return found if told_why and found["OS-EXT-STS:task_state"] is None else None
+
+        # Whatever it hangs in, the record has said that this one failed.
+        with contextlib.suppress(NeedsHands):
+            polls.servers.wait(self.target, rests, _GIVES_UP_WITHIN, journal.check, afresh=True)
 
     def _evacuations(self, row: Row | None) -> list[Row]:
         found = row["migrations"] if row and "migrations" in row else []

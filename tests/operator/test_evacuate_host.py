@@ -191,6 +191,15 @@ class TestWhere:
         assert second == ["sim-c02"] * 4
         assert Counter(living.counted("server.evacuate")) == Counter(dict.fromkeys(ALL, 2))
 
+    def test_nova_tells_why_a_while_after_it_has_failed(self, living: LivingDesk) -> None:
+        living.cloud.settings(rebuilds_fail="sim-c02,sim-c03", settle_seconds=0.5)
+        living.dies(HOST)
+        ended = living.do("evacuate-host", HOST, attempts=2)
+        assert (ended.code, ended.data["state"]) == (3, "done-with-exceptions")
+        failed = [why for why in living.errors(ended) if "sent 2 times" in why]
+        assert len(failed) == 3
+        assert all("no space left on device" in why and "task None" in why for why in failed), failed
+
 
 class TestOthers:
     """Who else is at work."""

@@ -77,7 +77,7 @@ async def _rebuild(cloud: "Cloud", row: Row, target: str, migration: Row, starte
                 _collide(cloud, row, target)
             migrations.change(cloud, migration, "pre-migrating", **known)
             if target in cloud.settings.rebuilds_fail.split(","):
-                _fail(cloud, migration, server, target)
+                await _fail(cloud, migration, server, target)
             await asyncio.sleep(cloud.settings.evacuate_seconds)
             placing.move_ports(cloud, server, target, origin.ids)
             rows.change(cloud, server, task_state="rebuild_block_device_mapping", power_state=power.GONE)
@@ -90,11 +90,13 @@ async def _rebuild(cloud: "Cloud", row: Row, target: str, migration: Row, starte
             migrations.change(cloud, migration, "done")
 
 
-def _fail(cloud: "Cloud", migration: Row, server: str, target: str) -> None:
-    """A rebuild that fails on its host: the server stays where it was, in error."""
+async def _fail(cloud: "Cloud", migration: Row, server: str, target: str) -> None:
+    """A rebuild that fails on its host: the server stays where it was, in error; its record says so first, then why."""
     migrations.change(cloud, migration, "failed")
     placing.drop_allocation(cloud, server, target)
-    rows.change(cloud, server, vm_state="error", task_state=None)
+    rows.change(cloud, server, vm_state="error")
+    await asyncio.sleep(cloud.settings.settle_seconds)
+    rows.change(cloud, server, task_state=None)
     records.fault(cloud, server, "Failed to build the guest: no space left on device")
     raise records.Failed("Failed to build the guest: no space left on device")
 
