@@ -9,6 +9,7 @@ import contextlib
 import functools
 from typing import Any
 
+from taskflow import states
 from taskflow.engines.action_engine.engine import SerialActionEngine
 from taskflow.flow import Flow
 from taskflow.persistence import models
@@ -45,6 +46,21 @@ class LaneStorage(Storage):
     def __init__(self, detail: models.FlowDetail, backend: LaneBackend, scopes: Any) -> None:
         super().__init__(detail, backend, scopes)
         self._lock = _NoLock()
+
+    def mark_for_revert(self, name: str) -> None:
+        """Note of an atom that was begun that it is to be reverted: in one write, which a crash can't halve."""
+        known, changed = self._atomdetail_by_name(name, clone=True)
+        if known.state in (states.PENDING, states.REVERTED):
+            return
+        if known.state == states.REVERT_FAILURE:
+            changed.reset(states.SUCCESS)
+        # TaskFlow would execute (or revert) an interrupted step before it looks at intentions.
+        if known.state in (states.RUNNING, states.REVERTING):
+            changed.state = states.SUCCESS
+        changed.intention = states.REVERT
+        if (changed.state, changed.intention) != (known.state, known.intention):
+            self._with_connection(self._save_atom_detail, known, changed)
+            self._failures[name].pop(states.REVERT, None)
 
     def set_task_progress(self, task_name: str, progress: float, details: Any = None) -> None:
         """Nothing: a step's state says as much, and each number would cost a write."""

@@ -72,20 +72,13 @@ class LaneRunner:
     def revert(self, journal: Journal, doors: Mapping[str, Any]) -> None:
         """Undo, last step first, all that was done or begun."""
         for step in self._steps:
-            state = self.storage.get_atom_state(step.name)
-            if state in (states.RUNNING, states.REVERTING):
-                # TaskFlow would execute (or revert) an interrupted step before it looks at intentions.
-                self.storage.set_atom_state(step.name, states.SUCCESS)
-            if state == states.REVERT_FAILURE:
-                self.storage.reset(step.name, states.SUCCESS)
-            if state != states.PENDING:
-                self.storage.set_atom_intention(step.name, states.REVERT)
+            self.storage.mark_for_revert(step.name)
         self._run(journal, doors)
 
     def retry(self) -> None:
         """Make the failed steps ready to be executed again; their records stay."""
         for step in self._steps:
-            if self.storage.get_atom_state(step.name) in (states.FAILURE, states.REVERT_FAILURE):
+            if self.storage.get_atom_state(step.name) == states.FAILURE:
                 self.storage.reset(step.name)
                 self._grant(step.name)
 

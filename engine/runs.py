@@ -29,7 +29,7 @@ Told = Callable[[LaneStatus], None]
 
 
 _UNDER_WAY = frozenset([status.PENDING, status.RUNNING, status.INTERRUPTED, status.REVERTING])
-_FAILED = frozenset([status.FAILED, status.REVERT_FAILED])
+_TO_REVERT = frozenset([status.REVERTING, status.REVERT_FAILED])
 _ENDED_WELL = frozenset([status.DONE, status.SKIPPED, status.REVERTED])
 
 
@@ -99,14 +99,15 @@ def revert(
 
 @fewer_walks()
 def retry(store: Store, run_id: str, session: Session, lanes: list[str] | None = None) -> str | None:
-    """Execute the failed steps again (of the lanes named, or of all), then what follows them."""
+    """Execute the failed steps again (of the lanes named, or of all), then what follows them.
+
+    Where lanes could not be reverted, that is what is tried again, and nothing else.
+    """
     run = store.run(run_id)
-    failed = {lane.key for lane in store.lanes(run) if lane.state in _FAILED}
-    wanted = {
-        lane.key
-        for lane in store.lanes(run)
-        if lane.key in failed and (not lanes or {lane.key, lane.title} & set(lanes))
-    }
+    found = [lane for lane in store.lanes(run) if not lanes or {lane.key, lane.title} & set(lanes)]
+    if reverting := {lane.key for lane in found if lane.state in _TO_REVERT}:
+        return _Working(store, run, session, take_over=False).go("revert", reverting)
+    wanted = {lane.key for lane in found if lane.state == status.FAILED}
     if not wanted:
         raise BadInput(
             f"run {run_id} has no failed step to retry{' there' if lanes else ''}: see `stackmend status {run_id}`"
@@ -191,7 +192,8 @@ class _Working:
     def go(self, what: str, only: set[str] | None = None) -> str | None:
         """Do ``what`` (execute, retry, revert) with the lanes that need it; returns the outcome."""
         with _Owned(self._store, self._run, self._take_over, self._session.lease_seconds) as owned:
-            self._store.begin(self._run, "resume" if what == "execute" and self._run.started_at else what)
+            reverting = only or () if what == "revert" else ()
+            self._store.begin(self._run, "resume" if what == "execute" and self._run.started_at else what, reverting)
             lanes = self._store.lanes(self._run)
             try:
                 self._run_lanes(what, owned, lanes, only)
@@ -210,7 +212,7 @@ class _Working:
             past = functools.partial(result_of, self._run.id, backend=backend)
             session, check = self._session, owned.lease.check
             journal = Journal(runner.storage, self._run.id, check, session.stop, session.settle, past)
-            if what == "retry" and states[lane.key] in _FAILED:
+            if what == "retry" and states[lane.key] == status.FAILED:
                 runner.retry()
             (runner.revert if what == "revert" else runner.execute)(journal, self._session.doors)
             found = status.lane_status(lane, runner.atoms())

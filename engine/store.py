@@ -3,11 +3,12 @@
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from taskflow import states
 
 from stackmend.engine import clock, locks, status, tables
 from stackmend.engine.database import open_database, reading, writing
@@ -17,6 +18,11 @@ from stackmend.engine.plan import Plan, from_json
 from stackmend.errors import BadInput, NotApproved, UnknownRun
 
 _NAMESPACE = uuid.UUID("0c5e52b1-3f0a-5b52-9f51-6f0b6a1f4c55")
+_MARK_REVERTING = (
+    sa.update(tables.ATOMS)
+    .where(tables.ATOMS.c.parent_uuid == sa.bindparam("flow"), tables.ATOMS.c.state != states.PENDING)
+    .values(intention=states.REVERT)
+)
 # What an approval is for: the plan, or else the stage of that name.
 PLAN = ""
 
@@ -136,8 +142,12 @@ class Store:
             connection.execute(sa.insert(tables.APPROVALS), [row])
             _note(connection, run_id, f"approved stage {stage}" if stage else "approved", reason)
 
-    def begin(self, run: Run, what: str) -> None:
-        """Note that a process works on the run, and lock its targets. Raises NotApproved, Held."""
+    def begin(self, run: Run, what: str, reverting: Collection[str] = ()) -> None:
+        """Note that a process works on the run, and lock its targets. Raises NotApproved, Held.
+
+        ``reverting``: the lanes to be taken back, which is kept with them, all at once: whoever resumes takes back
+        these, and goes on with no other.
+        """
         if not run.approved:
             raise NotApproved(
                 f"run {run.id} waits for approval: read `stackmend show {run.id}`, then `stackmend approve {run.id}`"
@@ -148,6 +158,8 @@ class Store:
             if run.started_at is None:
                 values["started_at"] = clock.now()
             connection.execute(sa.update(tables.RUNS).where(tables.RUNS.c.id == run.id).values(values))
+            if reverting:
+                connection.execute(_MARK_REVERTING, [{"flow": lane_uuid(run.id, key)} for key in reverting])
             _note(connection, run.id, what, None)
 
     def end(self, run: Run, outcome: str | None, unfinished: Sequence[str]) -> None:

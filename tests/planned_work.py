@@ -104,7 +104,7 @@ class PlannedWork:
             return ["approve", "work"]
         if state == "awaiting-operator":
             return ["revert", "work"] if self._revert else ["approve", "work"]
-        # A revert that died has reverted some lanes, and is asked for the others again.
+        # A revert that died before the store knew of it is asked for again.
         if state in ("done", "done-with-exceptions") and self._revert:
             return ["revert", "work"]
         return ["resume", "work"]
