@@ -16,7 +16,7 @@ Servers = dict[str, dict[str, Any]]
 MakeTown = Callable[[Servers], "Town"]
 # Data and root volumes, one shared, one server stopped, and who comes after whom.
 NINE: Servers = {
-    "db-1": {"host": 0, "root": "volume", "volumes": ["db-1-data"]},
+    "db-1": {"host": 0, "root": "volume", "volumes": ["db-1-data"], "tag": "data"},
     "db-2": {"host": 1, "volumes": ["db-2-data"]},
     "app-1": {"host": 1, "volumes": ["app-1-data"], "after": "db-1"},
     "app-2": {"host": 2, "root": "volume", "volumes": ["app-2-data"], "after": "db-1"},
@@ -32,7 +32,8 @@ class Town:
     """The servers and volumes by name; ``build`` makes them, leaving the block lets the connection go.
 
     Each of ``servers``: ``host`` (its number), ``volumes``; and ``root`` (``volume``), ``stopped``, ``after``,
-    ``apart`` (the name of an anti-affinity group).
+    ``apart`` (the name of an anti-affinity group), ``tag`` (of its volumes, which go when it is deleted: nova's fake
+    driver keeps no metadata of devices, so such a server can be rebooted, but neither evacuated nor lose them).
     """
 
     def __init__(self, lab: OpenStackLab, servers: Servers) -> None:
@@ -84,6 +85,12 @@ class Town:
         """What `cinder reset-state` does."""
         self._cloud.block_storage.reset_volume_status(self.volumes[name], **states)
 
+    def take_off(self, name: str, volume: str) -> None:
+        """A user detaches a volume."""
+        self._cloud.compute.delete_volume_attachment(self.servers[name], self.volumes[volume])
+        found = self._cloud.block_storage
+        until(lambda: found.get_volume(self.volumes[volume]).status == "available", f"{volume} is off {name}", 60)
+
     def _volume(self, name: str) -> None:
         made = self._cloud.block_storage.create_volume(name=name, size=1)
         self.volumes[name] = made.id
@@ -132,7 +139,8 @@ class Town:
                 self._attach(name, volume)
 
     def _attach(self, name: str, volume: str) -> None:
-        extra = {"tag": "data", "delete_on_termination": True} if volume == "db-1-data" else {}
+        tag = self._specs[name].get("tag")
+        extra = {"tag": tag, "delete_on_termination": True} if tag else {}
         self._cloud.compute.create_volume_attachment(self.servers[name], volume_id=self.volumes[volume], **extra)
 
         def attached() -> bool:
