@@ -231,9 +231,11 @@ class TestPeers:
         assert told_masakari(town) == [True, False]
 
     def test_a_host_that_was_on_maintenance_before_stays_so(self, town: Desk) -> None:
-        out(town, "--mute-masakari")
+        out(town, "--mute-masakari", "--hook-mute", "exit 3", "--hook-unmute", "true")
+        assert told_masakari(town) == [True]
         assert town.stackmend("abandon", "work", "--reason", "another day").code == 0
         ended = town.stackmend("plan", "host-maintenance", HOST, "--mute-masakari", "-f", "json")
+        assert ended.code == 0, ended.err
         assert any("on maintenance at Masakari already" in note for note in ended.data["notes"])
 
     def test_a_hook_that_fails_stops_everything(self, town: Desk) -> None:
