@@ -11,7 +11,7 @@ from stackmend.clients.ssh import Ssh
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Wait
 from stackmend.errors import CloudError, NeedsHands, Refused
-from stackmend.tasks.compute_service import Place, StartCompute, log_tail, state_of_compute
+from stackmend.tasks.compute_service import Place, StartCompute, log_tail, sent, state_of_compute
 
 Row = dict[str, Any]
 _LOOK_EVERY = 0.5
@@ -40,7 +40,7 @@ class ReturnCompute(StartCompute):
         left = to_clean(cloud, self.target)
         if self._there(found) and not left:
             return Done({**found, "already": not record.acted})
-        if record.answered is not None:
+        if sent(record):
             return InFlight()
         if under_way := [row["instance_uuid"] for row in left if row["status"] != "done"]:
             raise NeedsHands(
