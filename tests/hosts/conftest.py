@@ -1,0 +1,3 @@
+"""What the tests of this directory share beyond the desk."""
+
+from hosts.compute import machine, town  # noqa: F401
