@@ -12,6 +12,7 @@ from stackmend.engine.procedures import Doors, Procedure
 from stackmend.engine.step import Step
 from stackmend.errors import BadInput
 from stackmend.flows.host_maintenance_draft import draft, drain_key
+from stackmend.flows.migratable import COLD
 from stackmend.flows.migrate_servers import late
 from stackmend.tasks import (
     arrival,
@@ -120,7 +121,11 @@ def _home(facts: dict[str, Any]) -> list[Step]:
     chain: list[Step] = []
     if facts["start"]:
         chain += [draining.StartAgain(server, str(move.to), lane, facts["boot"])]
-    if facts["home"]:
+    if facts["home"] == COLD:
+        chain += [draining.CarryHome(server, lane, move)]
+        begun_by = draining.CarryHome.slug
+        chain += [cold_migration.ConfirmResize(server, move.deadline, "only if it was cold-migrated", begun_by)]
+    elif facts["home"]:
         chain += [draining.MigrateHome(server, lane, move), *late(server, move, draining.MigrateHome.slug)]
     return [*chain, draining.VerifyBack(server, facts["wanted"], facts["verify"])]
 

@@ -114,8 +114,10 @@ def _drain_lane(one: Judged, captured: Mapping[str, Any], given: Mapping[str, An
 
 
 def _home_lane(one: Judged, captured: Mapping[str, Any], given: Mapping[str, Any], ladder: list[str]) -> Lane | None:
-    rungs, runs = one.how.split(","), one.server["vm_state"] in ("active", "paused")
-    home, start = given["home"] and runs and rungs != ["stop"], "stop" in rungs
+    rungs, start = one.how.split(","), "stop" in one.how.split(",")
+    home = ""
+    if given["home"] and rungs != ["stop"]:
+        home = migratable.COLD if one.server["vm_state"] == "stopped" else migratable.LIVE
     if not home and not start:
         return None
     facts = {

@@ -1,7 +1,7 @@
 """Cold migration: a server that is off, or may be for a while, is carried to another host, and confirmed there."""
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 from stackmend.clients.cloud import ApiCall, Cloud
 from stackmend.clients.fencing import Fences
@@ -33,7 +33,7 @@ class ColdMigrate(Moving):
     title = "cold-migrate: the server is off while it is carried"
     kinds = moves.COLD
     action = "migrate"
-    states = ("active", "stopped")
+    states: ClassVar[tuple[str, ...]] = ("active", "stopped")
 
     def sending(self, host: str | None) -> ApiCall:
         """The scheduler checks a host that is named."""
@@ -100,15 +100,17 @@ class ColdMigrate(Moving):
 class ConfirmResize(ApiStep):
     """Confirm a cold migration: the old host lets go of its copy (compute API: confirmResize).
 
+    ``begun_by``: the slug of the migration's step in the same lane.
     Undo: nothing of its own: the migration's own undo takes the server back, by another migration.
     """
 
     slug = "server.confirm-resize"
     title = "confirm the cold migration: the old host lets go of its copy"
 
-    def __init__(self, server: str, seconds: float, when: str = "always") -> None:
+    def __init__(self, server: str, seconds: float, when: str = "always", begun_by: str = ColdMigrate.slug) -> None:
         super().__init__(server, when=when)
         self.seconds = seconds
+        self.begun_by = begun_by
 
     def call(self) -> ApiCall:
         """The one call."""
@@ -116,7 +118,7 @@ class ConfirmResize(ApiStep):
 
     def observe(self, journal: Journal, polls: Polls) -> Seen:
         """Done when nothing of ours waits to be confirmed: a user's own resize is the user's to confirm."""
-        moved = journal.record(f"{ColdMigrate.slug}:{self.target}")
+        moved = journal.record(f"{self.begun_by}:{self.target}")
         if moved is None or not moved.acted:
             return Done({"needed": False})
         found = state_of(present(polls.servers.look(self.target, afresh=True), self.target))

@@ -14,6 +14,7 @@ from stackmend.tasks.arrival import VerifyMoved
 from stackmend.tasks.cold_migration import ColdMigrate
 from stackmend.tasks.migration import LiveMigrate
 from stackmend.tasks.moves import Move
+from stackmend.tasks.moving import Moving
 from stackmend.tasks.power import Start, Stop
 from stackmend.tasks.servers import present, state_of
 from stackmend.tasks.verification import VerifyServer
@@ -22,6 +23,7 @@ Row = dict[str, Any]
 # A server of these states runs nowhere, and needs nothing of its host while that is away.
 _OFF = frozenset(["stopped", "suspended", "shelved", "shelved_offloaded", "error"])
 _LOOK_EVERY = 1.0
+_OURS = "only if this run moved it, and nobody has since"
 
 
 class StopLeft(Stop):
@@ -74,7 +76,7 @@ class MigrateHome(LiveMigrate):
     title = "live-migrate it home"
 
     def __init__(self, server: str, lane: str, move: Move) -> None:
-        super().__init__(server, move, when="only if this run moved it, and nobody has since")
+        super().__init__(server, move, when=_OURS)
         self.lane = lane
 
     def known(self, listed: Row | None) -> list[Row]:
@@ -83,17 +85,44 @@ class MigrateHome(LiveMigrate):
 
     def needless(self, found: Row, journal: Journal) -> Evidence | None:
         """Where it is to stay, and why."""
-        put = journal.past(self.lane, f"{VerifyMoved.slug}:{self.target}").get("evidence") or {}
-        ours = any(
-            journal.past(self.lane, f"{step.slug}:{self.target}").get("acted") for step in (LiveMigrate, ColdMigrate)
-        )
-        if found["host"] == self.move.to:
-            return {"moved": False, "why": "it is at home"}
-        if not ours or not put.get("moved"):
-            return {"moved": False, "why": "this run did not move it away"}
-        if found["host"] != put["server"]["host"]:
-            return {"moved": False, "why": f"somebody has moved it to {found['host']} since"}
-        return None if found["vm_state"] in self.states else {"moved": False, "why": f"it is {found['vm_state']} now"}
+        return _stays(self, self.lane, found, journal)
+
+
+class CarryHome(ColdMigrate):
+    """Cold-migrate a server home that was stopped and still is, as for a live one; it then waits to be confirmed.
+
+    Undo: revert the resize, or migrate it to where it was before, while it still is at home.
+    """
+
+    slug = "server.carry-home"
+    title = "cold-migrate it home"
+    # One that somebody has started since is not switched off for it.
+    states = ("stopped",)
+
+    def __init__(self, server: str, lane: str, move: Move) -> None:
+        super().__init__(server, move, when=_OURS)
+        self.lane = lane
+
+    def known(self, listed: Row | None) -> list[Row]:
+        """Its cold migrations from elsewhere."""
+        return self.away_from(str(self.move.to), listed)
+
+    def needless(self, found: Row, journal: Journal) -> Evidence | None:
+        """Where it is to stay, and why."""
+        return _stays(self, self.lane, found, journal)
+
+
+def _stays(step: Moving, lane: str, found: Row, journal: Journal) -> Evidence | None:
+    """Why a server that left in ``lane`` is to stay where it is; None when it goes home."""
+    put = journal.past(lane, f"{VerifyMoved.slug}:{step.target}").get("evidence") or {}
+    ours = any(journal.past(lane, f"{kind.slug}:{step.target}").get("acted") for kind in (LiveMigrate, ColdMigrate))
+    if found["host"] == step.move.to:
+        return {"moved": False, "why": "it is at home"}
+    if not ours or not put.get("moved"):
+        return {"moved": False, "why": "this run did not move it away"}
+    if found["host"] != put["server"]["host"]:
+        return {"moved": False, "why": f"somebody has moved it to {found['host']} since"}
+    return None if found["vm_state"] in step.states else {"moved": False, "why": f"it is {found['vm_state']} now"}
 
 
 class StartAgain(Start):
@@ -125,7 +154,7 @@ class VerifyBack(VerifyServer):
 
     def observe(self, journal: Journal) -> Seen:  # type: ignore[override]
         """Nothing to prove of one that was left alone: it is its user's."""
-        records = [journal.record(f"{step.slug}:{self.target}") for step in (MigrateHome, StartAgain)]
+        records = [journal.record(f"{step.slug}:{self.target}") for step in (MigrateHome, CarryHome, StartAgain)]
         return InFlight() if any(record and record.acted for record in records) else Done({"needed": False})
 
 

@@ -11,7 +11,7 @@ from mortality import Nursery
 from planned_work import SEED, PlannedWork
 
 MIGRATE = ["run", "migrate-servers", "--host", "sim-c01", "--to", "sim-c02"]
-MAINTAIN = ["run", "host-maintenance", "sim-c01", "--to", "sim-c02", "--home"]
+MAINTAIN = ["run", "host-maintenance", "sim-c01", "--to", "sim-c02", "--home", "--move-stopped"]
 WORK: dict[str, dict[str, Any]] = {
     "migrated": {"start": MIGRATE},
     "migrated and reverted": {"start": MIGRATE, "end": "reverted", "revert": True},

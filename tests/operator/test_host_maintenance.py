@@ -139,6 +139,26 @@ class TestBack:
         assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
         assert truth(town) == before
 
+    def test_with_home_what_was_moved_stopped_comes_back_stopped(self, town: Desk) -> None:
+        before = truth(town)
+        out(town, "--home", "--move-stopped")
+        assert hosts(town)["idle"] != HOST
+        town.cloud.clear_journal()
+        ended = back(town)
+        assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
+        assert truth(town) == before
+        assert [(kind, name) for kind, name in sent(town, "server.") if name == "idle"] == [
+            ("server.migrate", "idle"),
+            ("server.confirmResize", "idle"),
+        ]
+
+    def test_one_that_was_moved_stopped_and_runs_now_stays(self, town: Desk) -> None:
+        out(town, "--home", "--move-stopped", "--to", OTHER)
+        ask(town, ApiCall("compute", "POST", f"/servers/{town.servers['idle']}/action", {"os-start": None}))
+        until(lambda: states(town)["idle"] == ("active", None), "idle runs")
+        assert back(town).code == 0
+        assert (hosts(town)["idle"], hosts(town)["db"]) == (OTHER, HOST)
+
     def test_only_what_still_is_where_it_was_put_comes_home(self, town: Desk) -> None:
         out(town, "--home", "--to", OTHER)
         live(town, "db", THIRD)
