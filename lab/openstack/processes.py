@@ -78,6 +78,11 @@ class Processes:
         self.signal(name, signal.SIGSTOP)
         while self.state(name) == RUNNING:
             time.sleep(_POLL)
+            if self.state(name) == RUNNING:
+                # One that is just starting a child (vfork) can't stop before that goes on, and that has stopped.
+                self.resume(name)
+                time.sleep(_POLL)
+                self.signal(name, signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
         """SIGCONT."""
@@ -162,10 +167,14 @@ def _all() -> Iterator[list[str]]:
             yield fields
 
 
-def memory(leader: int) -> float:
-    """What a process and everything in its group really costs, in MiB (PSS)."""
-    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return sum(_pss(entry) for entry in entries if _stat(int(entry.name))[2:3] == [str(leader)])
+def memory(leaders: Iterable[int]) -> dict[int, float]:
+    """What each of these processes and everything in its group really costs, in MiB (PSS)."""
+    sizes = dict.fromkeys(leaders, 0.0)
+    for entry in Path("/proc").iterdir():
+        fields = _stat(int(entry.name)) if entry.name.isdigit() else []
+        if fields and int(fields[2]) in sizes:
+            sizes[int(fields[2])] += _pss(entry)
+    return sizes
 
 
 def _pss(entry: Path) -> float:

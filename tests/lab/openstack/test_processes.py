@@ -120,6 +120,14 @@ def test_one_that_is_paused_goes_on(processes: Processes) -> None:
     assert health.until(lambda: processes.state("compute") == RUNNING, 5)
 
 
+def test_one_that_starts_children_all_the_time_is_paused(processes: Processes) -> None:
+    processes.start(shell("compute", "while :; do /bin/true; done"))
+    for _ in range(20):
+        processes.pause("compute")
+        assert processes.state("compute") == PAUSED
+        processes.resume("compute")
+
+
 def test_another_process_with_the_same_id_is_not_taken_for_ours(processes: Processes, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mariadbd.pid").write_text(f"{os.getpid()} 1\n")
