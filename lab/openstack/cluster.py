@@ -61,8 +61,8 @@ class Cluster:
             agents = [host for host in self.site.hosts if not self.is_silent(host)]
         reporting = [*(daemon.heartbeat for daemon in waiting if daemon.heartbeat)]
         reporting += [f"{AGENT}@{host}" for host in agents] if self.works(AGENTS) else []
-        health.reported(self.site, reporting, before, _SETTLE)
-        health.pinged(self.site, [daemon.rpc for daemon in waiting if daemon.rpc], _SETTLE)
+        with health.pinged(self.site, [daemon.rpc for daemon in waiting if daemon.rpc], _SETTLE):
+            health.reported(self.site, reporting, before, _SETTLE)
 
     def stop(self) -> None:
         """End every process: those that need the stores first."""

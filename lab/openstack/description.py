@@ -42,15 +42,15 @@ def processes(cluster: Cluster) -> list[dict[str, Any]]:
     """Every process, and the agent of each host: its state (``running``, ``paused``, ``stopped``, ``silent``,
     ``slow``), process id, memory in MiB (PSS) and port.
     """
-    told = [_process(cluster, name) for name in cluster.daemons]
+    ids = {name: cluster.processes.pid(name) for name in cluster.daemons}
+    sizes = memory(pid for pid in ids.values() if pid)
+    told = [_process(cluster, name, pid, sizes.get(pid or 0, 0.0)) for name, pid in ids.items()]
     return told + [_agent(cluster, host) for host in cluster.site.hosts]
 
 
-def _process(cluster: Cluster, name: str) -> dict[str, Any]:
-    pid = cluster.processes.pid(name)
+def _process(cluster: Cluster, name: str, pid: int | None, size: float) -> dict[str, Any]:
     state = "slow" if pid and (cluster.slow / name).exists() else cluster.processes.state(name)
-    size = round(memory(pid)) if pid else 0
-    return {"name": name, "state": state, "pid": pid, "memory": size, "port": cluster.site.ports.get(name)}
+    return {"name": name, "state": state, "pid": pid, "memory": round(size), "port": cluster.site.ports.get(name)}
 
 
 def _agent(cluster: Cluster, host: str) -> dict[str, Any]:

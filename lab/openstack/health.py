@@ -77,7 +77,8 @@ def rows(site: Site, statement: str, **values: Any) -> list[tuple[Any, ...]]:
 def heartbeats(site: Site) -> dict[str, str]:
     """When each service last reported, by ``BINARY@HOST``; nothing while the database is away."""
     try:
-        return {str(name): str(when) for query in _HEARTBEATS for name, when in rows(site, query)}
+        with database(site) as link:
+            return {str(name): str(when) for query in _HEARTBEATS for name, when in link.execute(text(query))}
     except DBAPIError:
         return {}
 
@@ -95,13 +96,24 @@ def reported(site: Site, names: Iterable[str], before: dict[str, str], seconds: 
         raise LabError(f"no report of {', '.join(sorted(silent))} within {seconds:g} s; see {site.logs}")
 
 
-def pinged(site: Site, servers: Iterable[Rpc], seconds: float) -> None:
-    """Wait until each RPC server answers over the bus; LabError names those that do not."""
+@contextmanager
+def pinged(site: Site, servers: Iterable[Rpc], seconds: float) -> Iterator[None]:
+    """Ask RPC servers for a sign of life while the caller waits for something else, and leave when each has answered.
+
+    LabError names those that do not.
+    """
     names = [f"{rpc.exchange},{rpc.topic},{rpc.server}" for rpc in servers]
     if not names:
+        yield
         return
     command = [site.program("python"), str(_PING), site.transport_url, str(seconds), *names]
-    done = subprocess.run(command, env=site.environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = ", ".join(done.stdout.split()) or done.stderr.strip().splitlines()[-1]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=site.environment(), stdout=pipe, stderr=pipe, text=True) as asking:
+        try:
+            yield
+            told, failed = asking.communicate()
+        finally:
+            asking.kill()
+    if asking.returncode:
+        said = ", ".join(told.split()) or failed.strip().splitlines()[-1]
         raise LabError(f"no answer over RPC within {seconds:g} s: {said}; see {site.logs}")

@@ -54,15 +54,16 @@ class Nova(Service):
         env = {"OS_NOVA_CONFIG_DIR": self.etc(""), "OS_NOVA_CONFIG_FILES": f"{paste};nova.conf"}
         files = self.configured("nova.conf")
         return [
-            self._controller("nova-conductor", files, "conductor"),
+            # Ahead of the bus: a compute process that asks it in vain asks again ten seconds later.
+            self._controller("nova-conductor", files, "conductor", after=("mariadbd",)),
             *(self._compute(host) for host in self.site.hosts),
             self._controller("nova-scheduler", files, "scheduler"),
             self.wsgi("nova.wsgi.osapi_compute:application", env),
         ]
 
-    def _controller(self, program: str, files: Command, topic: str) -> Daemon:
+    def _controller(self, program: str, files: Command, topic: str, after: tuple[str, ...] = STORES) -> Daemon:
         rpc = Rpc("nova", topic, CONTROLLER)
-        return self.worker(program, *files, heartbeat=f"{program}@{CONTROLLER}", rpc=rpc)
+        return self.worker(program, *files, after=after, heartbeat=f"{program}@{CONTROLLER}", rpc=rpc)
 
     def _compute(self, host: str) -> Daemon:
         command = (self.site.program(COMPUTE), *self.configured(f"{host}.conf"))
