@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 
 import pytest
 from desk import Desk
@@ -20,9 +21,9 @@ class TestCutOff:
     """In the middle of the stop."""
 
     def test_the_connection_is_cut(self, town: Desk, machine: Machine) -> None:
-        setting(machine, "Environment=NOVA_STOP=3")
+        setting(machine, "Environment=NOVA_STOP=5")
         process = town.process("run", "host-maintenance", HOST, *words())
-        stopping(machine)
+        stopping(machine, process)
         # Each connection is a process of its own, beside the one that listens.
         machine.sh("pkill --full '^sshd: [r]oot'")
         ended = town.ended(process)
@@ -33,10 +34,10 @@ class TestCutOff:
 
     @pytest.mark.parametrize("then", ["resume", "revert"])
     def test_stackmend_is_killed_while_it_stops(self, town: Desk, machine: Machine, then: str) -> None:
-        setting(machine, "Environment=NOVA_STOP=3")
+        setting(machine, "Environment=NOVA_STOP=5")
         before = shown(machine)
         process = town.process("run", "host-maintenance", HOST, *words())
-        stopping(machine)
+        stopping(machine, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
         ended = town.stackmend(then, "work", "-f", "json")
@@ -55,7 +56,7 @@ class TestCutOff:
         machine.write("/usr/local/bin/systemctl", BRAKE)
         machine.sh("chmod 755 /usr/local/bin/systemctl && touch /run/brake")
         process = town.process("run", "host-maintenance", HOST, *words())
-        until(lambda: machine.typed("test -e /run/waits").returncode == 0, "the unit is masked and not stopped")
+        until(lambda: machine.typed("test -e /run/waits").returncode == 0, "it is masked and not stopped", 90)
         process.send_signal(signal.SIGKILL)
         process.wait()
         machine.sh("pkill --full '^sshd: [r]oot'; pkill --full '[s]h -c systemctl'; pkill --full '[s]leep 600'")
@@ -70,10 +71,15 @@ class TestCutOff:
         assert shown(machine) == before
 
 
-def stopping(machine: Machine) -> None:
-    """Wait until systemd has told nova-compute to stop, and it has not."""
+def stopping(machine: Machine, process: "subprocess.Popen[str]") -> None:
+    """Wait until systemd has told nova-compute to stop, and it has not; ``process`` is who asks for that."""
     show = f"systemctl show --property=ActiveState --value {UNIT}"
-    until(lambda: machine.sh(show).strip() == "deactivating", "nova-compute is stopping")
+
+    def seen() -> bool:
+        assert process.poll() is None, process.communicate()
+        return machine.sh(show).strip() == "deactivating"
+
+    until(seen, "nova-compute is stopping", 90)
 
 
 def stops(machine: Machine) -> int:
