@@ -95,9 +95,11 @@ class Service:
         port = self.site.ports[self.api]
         application = self.site.release.applications.get(self.api, application)
         entry = {"LAB_APPLICATION": application, "LAB_SLOW": str(self.site.run / "slow" / self.api)}
+        # One line a call, the same for all: method, path, status, milliseconds.
+        access = ("--req-logger", f"file:{self.site.logs / self.api}.access.log", "--log-format", _ACCESS)
         passed = ("--pyargv", " ".join(arguments)) if arguments else ()
         differing = self.site.release.uwsgi.get(self.api, ())
-        command = (self.site.program("uwsgi"), *_listen(options, port), *_UWSGI, *differing, *passed)
+        command = (self.site.program("uwsgi"), *_listen(options, port), *_UWSGI, *access, *differing, *passed)
         virtualenv = ("--virtualenv", str(self.site.venv), "--wsgi-file", str(_INSIDE / "late.py"))
         url = f"http://{ADDRESS}:{port}/"
         return Daemon(self.api, (*command, *virtualenv), {**entry, **env}, after=after, url=url, port=port)
@@ -115,5 +117,6 @@ _UWSGI = (
     *("--master", "--lazy-apps", "--need-app", "--processes", "1", "--threads", "6", "--enable-threads"),
     *("--thunder-lock", "--die-on-term", "--worker-reload-mercy", "5", "--buffer-size", "65535"),
     *("--hook-master-start", "unix_signal:15 gracefully_kill_them_all"),
-    *("--add-header", "Connection: close", "--disable-logging", "--log-slow", "3000"),
+    *("--add-header", "Connection: close"),
 )
+_ACCESS = "%(method) %(uri) %(status) %(msecs)"
