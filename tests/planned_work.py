@@ -39,12 +39,13 @@ class PlannedWork:
         self.effects, self.truth = self.effects_now(), self.truth_now()
 
     def moments(self, every: int) -> list[int]:
-        """The instants around every effect, and each ``every``-th of those around the writes.
+        """Each ``every``-th instant around the writes, and each third of those around the effects; or all, for 1.
 
         Of work that is reverted only those of the revert: what is before them is the same work's without it.
         """
+        # By threes, so that the two sides of an effect take turns.
         around = [number for number, what in enumerate(self.instants, 1) if "a commit" not in what]
-        found = {*around, *range(1, len(self.instants) + 1, every)}
+        found = {*(around if every == 1 else around[::3]), *range(1, len(self.instants) + 1, every)}
         return sorted(number for number in found if number > self._forward)
 
     def set_up(self) -> None:
