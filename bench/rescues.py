@@ -74,7 +74,8 @@ class Loop(Rescue):
         """List the host's servers and evacuate each; it does not look whether they came up."""
         asked = ["server", "list", "--all-projects", "--host", casualty.host, "-f", "value", "-c", "ID"]
         for server in self._client(casualty, *asked).split():
-            self._client(casualty, "server", "evacuate", server)
+            # From 2.95 on what ran would be left stopped.
+            self._client(casualty, "--os-compute-api-version", "2.94", "server", "evacuate", server)
         casualty.until(casualty.back, "the servers are back")
 
     @staticmethod
