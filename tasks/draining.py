@@ -23,7 +23,6 @@ Row = dict[str, Any]
 # A server of these states runs nowhere, and needs nothing of its host while that is away.
 _OFF = frozenset(["stopped", "suspended", "shelved", "shelved_offloaded", "error"])
 _LOOK_EVERY = 1.0
-_OURS = "only if this run moved it, and nobody has since"
 
 
 class StopLeft(Stop):
@@ -66,7 +65,33 @@ class HostEmpty(Wait):
             journal.pause(_LOOK_EVERY)
 
 
-class MigrateHome(LiveMigrate):
+class _Homeward(Moving):
+    """Back to where a server was, if ``lane`` moved it away and nobody has moved it since."""
+
+    def __init__(self, server: str, lane: str, move: Move) -> None:
+        super().__init__(server, move, when="only if this run moved it, and nobody has since")
+        self.lane = lane
+
+    def known(self, listed: Row | None) -> list[Row]:
+        """Its migrations of this kind from elsewhere."""
+        return self.away_from(str(self.move.to), listed)
+
+    def needless(self, found: Row, journal: Journal) -> Evidence | None:
+        """Where it is to stay, and why."""
+        put = journal.past(self.lane, f"{VerifyMoved.slug}:{self.target}").get("evidence") or {}
+        ours = any(
+            journal.past(self.lane, f"{step.slug}:{self.target}").get("acted") for step in (LiveMigrate, ColdMigrate)
+        )
+        if found["host"] == self.move.to:
+            return {"moved": False, "why": "it is at home"}
+        if not ours or not put.get("moved"):
+            return {"moved": False, "why": "this run did not move it away"}
+        if found["host"] != put["server"]["host"]:
+            return {"moved": False, "why": f"somebody has moved it to {found['host']} since"}
+        return None if found["vm_state"] in self.states else {"moved": False, "why": f"it is {found['vm_state']} now"}
+
+
+class MigrateHome(_Homeward, LiveMigrate):
     """Live-migrate a server home that this run moved away, if it still is where it was put.
 
     Undo: migrate it to where it was before, while it still is at home.
@@ -75,20 +100,8 @@ class MigrateHome(LiveMigrate):
     slug = "server.migrate-home"
     title = "live-migrate it home"
 
-    def __init__(self, server: str, lane: str, move: Move) -> None:
-        super().__init__(server, move, when=_OURS)
-        self.lane = lane
 
-    def known(self, listed: Row | None) -> list[Row]:
-        """Its live migrations from elsewhere."""
-        return self.away_from(str(self.move.to), listed)
-
-    def needless(self, found: Row, journal: Journal) -> Evidence | None:
-        """Where it is to stay, and why."""
-        return _stays(self, self.lane, found, journal)
-
-
-class CarryHome(ColdMigrate):
+class CarryHome(_Homeward, ColdMigrate):
     """Cold-migrate a server home that was stopped and still is, as for a live one; it then waits to be confirmed.
 
     Undo: revert the resize, or migrate it to where it was before, while it still is at home.
@@ -98,31 +111,6 @@ class CarryHome(ColdMigrate):
     title = "cold-migrate it home"
     # One that somebody has started since is not switched off for it.
     states = ("stopped",)
-
-    def __init__(self, server: str, lane: str, move: Move) -> None:
-        super().__init__(server, move, when=_OURS)
-        self.lane = lane
-
-    def known(self, listed: Row | None) -> list[Row]:
-        """Its cold migrations from elsewhere."""
-        return self.away_from(str(self.move.to), listed)
-
-    def needless(self, found: Row, journal: Journal) -> Evidence | None:
-        """Where it is to stay, and why."""
-        return _stays(self, self.lane, found, journal)
-
-
-def _stays(step: Moving, lane: str, found: Row, journal: Journal) -> Evidence | None:
-    """Why a server that left in ``lane`` is to stay where it is; None when it goes home."""
-    put = journal.past(lane, f"{VerifyMoved.slug}:{step.target}").get("evidence") or {}
-    ours = any(journal.past(lane, f"{kind.slug}:{step.target}").get("acted") for kind in (LiveMigrate, ColdMigrate))
-    if found["host"] == step.move.to:
-        return {"moved": False, "why": "it is at home"}
-    if not ours or not put.get("moved"):
-        return {"moved": False, "why": "this run did not move it away"}
-    if found["host"] != put["server"]["host"]:
-        return {"moved": False, "why": f"somebody has moved it to {found['host']} since"}
-    return None if found["vm_state"] in step.states else {"moved": False, "why": f"it is {found['vm_state']} now"}
 
 
 class StartAgain(Start):

@@ -130,7 +130,8 @@ def steps() -> list[type[Step]]:
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if "slug" in vars(kind) and kind.__module__.startswith("stackmend.tasks."):
+        # One that is made from two others is met twice.
+        if "slug" in vars(kind) and kind.__module__.startswith("stackmend.tasks.") and kind not in found:
             found.append(kind)
     return found
 
