@@ -17,14 +17,18 @@ App = Callable[
 
 
 class Listener:
-    """One port of 127.0.0.1, which can be closed (connections refused) and opened again."""
+    """One port of 127.0.0.1, which can be closed (connections refused) and opened again.
+
+    A closed one keeps its port: bound and not listening, so that nobody else is given it meanwhile.
+    """
 
     def __init__(self, app: App, port: int = 0) -> None:
         self._config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, date_header=False)
         self._config.load()
         self._state = ServerState()
         self._server: asyncio.Server | None = None
-        self.port = port or free_port()
+        self._socket = bound(port)
+        self.port = int(self._socket.getsockname()[1])
 
     @property
     def is_open(self) -> bool:
@@ -35,15 +39,13 @@ class Listener:
         """Accept connections; nothing when it does already."""
         if self._server is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(
-                self._protocol, "127.0.0.1", self.port, backlog=1024, reuse_address=True
-            )
+            self._server = await loop.create_server(self._protocol, sock=self._socket, backlog=1024)
 
     async def close(self) -> None:
         """Refuse connections and drop those that are open."""
         if self._server is not None:
             self._server.close()
-            self._server = None
+            self._server, self._socket = None, bound(self.port)
         for protocol in list(self._state.connections):
             protocol.transport.abort()
         # A transport closes its socket in a later turn of the loop; nobody may find one half closed.
@@ -91,7 +93,9 @@ class Listeners:
         any(listener.abort(tuple(client)) for listener in self._by_name.values())
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def bound(port: int) -> socket.socket:
+    """A socket that has a port of 127.0.0.1 to itself (a free one for 0), and refuses connections."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind(("127.0.0.1", port))
+    return found

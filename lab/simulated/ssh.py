@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from stackmend.lab.simulated import shell
-from stackmend.lab.simulated.listeners import free_port
+from stackmend.lab.simulated.listeners import bound
 from stackmend.lab.simulated.machines import Guest, Host
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ class SshServers:
 
     def __init__(self, cloud: "Cloud", files: Path) -> None:
         self.cloud = cloud
-        self.port = free_port()
+        # The port is held at an address that no machine has, so that no other cloud's machines get it.
+        self._claim = bound(0)
+        self.port = int(self._claim.getsockname()[1])
         self._files = files
         self._files.mkdir(exist_ok=True)
         self._doors: dict[str, Door] = {}
@@ -180,5 +182,6 @@ class SshServers:
 
     async def close(self) -> None:
         """Close every server."""
+        self._claim.close()
         for door in self._doors.values():
             await door.close()

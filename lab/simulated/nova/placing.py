@@ -50,10 +50,21 @@ def _group_allows(cloud: "Cloud", server: str, host: str) -> bool:
     )
     if group is None or group["policy"] not in ("anti-affinity", "affinity"):
         return True
-    members = cloud.lab.all("SELECT instance_uuid FROM group_members WHERE group_uuid = ?", group["uuid"])
-    found = [rows.find(cloud, row["instance_uuid"]) for row in members if row["instance_uuid"] != server]
-    taken = {row["host"] for row in found if row is not None and row["host"]}
+    members = cloud.lab.all(
+        "SELECT instance_uuid FROM group_members WHERE group_uuid = ? AND instance_uuid != ?", group["uuid"], server
+    )
+    taken = {place for row in members if (place := _place(cloud, row["instance_uuid"]))}
     return host not in taken if group["policy"] == "anti-affinity" else not taken or host in taken
+
+
+def _place(cloud: "Cloud", server: str) -> str | None:
+    """Where a server is; one that is only just ordered is where it will be built: two orders may come at once."""
+    row = rows.find(cloud, server)
+    if row is None or row["host"]:
+        return row["host"] if row else None
+    claimed = cloud.lab.one("SELECT provider FROM allocations WHERE consumer = ?", server)
+    at = claimed and cloud.nova.one("SELECT host FROM compute_nodes WHERE uuid = ?", claimed["provider"])
+    return str(at["host"]) if at else None
 
 
 def node(cloud: "Cloud", host: str) -> Row:

@@ -31,7 +31,7 @@ def test_configuration_files_lead_to_the_rows(bench: "Bench") -> None:
 
 def test_a_taken_port_is_told_with_the_last_words(bench: "Bench", tmp_path: Path) -> None:
     port = int(bench.cloud.description["urls"]["identity"].split(":")[2].split("/")[0])
-    with pytest.raises(LabError, match=r"ended before it served: .*address already in use"):
+    with pytest.raises(LabError, match=r"ended before it served: .*Address already in use"):
         SimulatedCloud(tmp_path, port=port).start()
 
 
