@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 _UP = ("active", None, RUNNING)
 _FREE = frozenset(["available", "in-use"])
+# Of a volume that hangs here already: a shared one is just being hung on another server, or taken off it.
+_ANOTHERS = frozenset(["reserved", "attaching", "detaching"])
 
 
 class Runs(Wait):
@@ -119,8 +121,15 @@ class Reattach(ApiStep):
         at_cinder, at_nova = attachment_of(self.server, volume), is_listed(self.volume, server)
         if at_cinder and at_nova and volume["status"] == "in-use":
             return Done(self._evidence(at_cinder, volume))
+        if at_cinder and at_nova and volume["status"] in _ANOTHERS:
+            return InFlight()
         if record.acted and (at_cinder or at_nova or volume["status"] in ("reserved", "attaching")):
             return InFlight()
+        if at_nova and at_cinder:
+            raise NeedsHands(
+                f"volume {self.volume} hangs on server {self.server} and is {volume['status']}: see to its status "
+                "first (`openstack volume set --state`), then retry"
+            )
         if at_nova:
             raise NeedsHands(
                 f"nova still lists volume {self.volume} on server {self.server} and cinder knows no attachment: "

@@ -126,3 +126,22 @@ def test_damage_of_every_kind_together(shop: Desk) -> None:
     report = shop.stackmend("report", "last", "-f", "json").data
     (swept,) = [lane for lane in report["lanes"] if lane["stage"] == "sweep"]
     assert swept["steps"][0]["evidence"]["leftovers"] == []
+
+
+def test_a_shared_volume_that_another_server_is_just_given_again(make_desk: MakeDesk) -> None:
+    """While it is attached there, cinder says of all of it that it is being attached: also to whom it hangs on."""
+    shared = {"volumes": [{"shared": "cluster"}]}
+    desk = make_desk(
+        hosts=2, servers=[{"name": name, "host": f"sim-c0{n}", **shared} for n, name in ((1, "a"), (2, "b"))]
+    )
+    (lost,) = [
+        row["id"] for row in desk.table("cinder", "volume_attachment") if row["instance_uuid"] == desk.servers["a"]
+    ]
+    before = captured(desk, "before.json")
+    desk.cloud.damage("attachment-deleted", lost)
+    # b's reboot ends while a's attachment is under way.
+    desk.cloud.settings(attach_seconds=2.0)
+    desk.cloud.fault("slow", service="compute", method="POST", path=f"{desk.servers['b']}/action", seconds=1.0)
+    ended = desk.run("--capture", desk.path("before.json"), *desk.sql)
+    assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
+    assert captured(desk, "after.json") == before
