@@ -24,7 +24,7 @@ def furnish(cloud: "Cloud") -> None:
     cloud.lab.insert("flavors", **FLAVOR, vcpus=1, memory_mb=512, root_gb=1)
     medium = {"id": 2, "flavorid": stable_id("flavor", "medium"), "name": "medium"}
     cloud.lab.insert("flavors", **medium, vcpus=2, memory_mb=1024, root_gb=1)
-    cloud.lab.insert("images", id=IMAGE, name="cirros", size=1048576)
+    cloud.lab.insert("images", id=IMAGE, name="cirros", size=1048576, status="active")
     cloud.neutron.insert(
         "networks", project_id=admin, id=NETWORK, name="net1", status="ACTIVE", admin_state_up=True, mtu=1450
     )

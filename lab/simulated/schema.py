@@ -112,6 +112,7 @@ def nova(*, legacy: bool) -> list[str]:
         table("instance_metadata", f"{_TRAIL} id:int key value instance_uuid:id deleted:int"),
         "CREATE INDEX instance_metadata_instance_uuid_idx ON instance_metadata (instance_uuid)",
         table("instance_system_metadata", f"{_TRAIL} id:int instance_uuid:id key value deleted:int"),
+        "CREATE INDEX instance_system_metadata_uuid ON instance_system_metadata (instance_uuid)",
         table("instance_info_caches", f"{_TRAIL} id:int network_info:text instance_uuid:id deleted:int"),
         table(
             "instance_faults",
@@ -132,6 +133,7 @@ def cinder(*, legacy: bool) -> list[str]:
         table("volume_types", f"{_TRAIL} deleted:bool id:id name is_public:bool description qos_specs_id:id"),
         table("volume_admin_metadata", f"{_TRAIL} deleted:bool id:int volume_id:id key value"),
         table("volume_metadata", f"{_TRAIL} deleted:bool id:int volume_id:id key value"),
+        table("volume_glance_metadata", f"{_TRAIL} deleted:bool id:int volume_id:id snapshot_id:id key value:text"),
     ]
     if not legacy:
         statements += [
@@ -174,7 +176,7 @@ def lab() -> list[str]:
         table("users", "id name password"),
         table("grants", "user_id project_id role", "user_id,project_id,role"),
         table("flavors", "id:int flavorid name vcpus:int memory_mb:int root_gb:int"),
-        table("images", "id:id name size:int"),
+        table("images", "id:id name size:int status properties:text"),
         table("hosts", "name address boot_id powered:bool partitioned:bool", "name"),
         table("processes", "host binary running:bool masked:bool", "host,binary"),
         table("guests", "uuid:id host running:bool boot_id address ssh:bool booted_at:time", "uuid,host"),

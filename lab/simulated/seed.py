@@ -10,6 +10,7 @@ from stackmend.lab.simulated.hypervisors import CONTROLLER
 from stackmend.lab.simulated.ids import keystone_id, stable_id
 from stackmend.lab.simulated.neutron.rows import VIF_DETAILS
 from stackmend.lab.simulated.nova import rows as nova
+from stackmend.lab.simulated.nova import wishes
 from stackmend.lab.simulated.specs import SeedSpec, ServerSpec, VolumeSpec
 from stackmend.lab.simulated.times import stamp
 
@@ -50,6 +51,7 @@ class _Planter:
         self._instance(spec, server, host, project)
         for key, value in spec.metadata.items():
             nova.set_metadata(cloud, server, key, value)
+        wishes.keep(cloud, server, spec.image_properties, spec.extra_specs)
         address = self._port(spec, server, host, project)
         cloud.hypervisors.guests.define(
             server, host, running=spec.status in ("ACTIVE", "PAUSED"), ssh=spec.ssh, address=address
@@ -70,7 +72,7 @@ class _Planter:
             launched_at=stamp(),
             user_id=keystone_id("user", "member"),
             project_id=project,
-            image_ref=IMAGE if spec.root == "image" else "",
+            image_ref=self._image(spec) if spec.root == "image" else "",
             kernel_id="",
             ramdisk_id="",
             launch_index=0,
@@ -98,6 +100,16 @@ class _Planter:
             hidden=False,
             deleted=0,
         )
+
+    def _image(self, spec: ServerSpec) -> str:
+        """The image that all share, or one of its own for a server whose image has properties."""
+        if not spec.image_properties:
+            return IMAGE
+        image, lab = stable_id("image", spec.name), self._cloud.lab
+        if lab.one("SELECT 1 FROM images WHERE id = ?", image) is None:
+            row = {"id": image, "name": spec.name, "size": 1048576, "status": "active"}
+            lab.insert("images", **row, properties=json.dumps(spec.image_properties))
+        return image
 
     def _port(self, spec: ServerSpec, server: str, host: str, project: str) -> str:
         cloud = self._cloud
@@ -154,9 +166,10 @@ class _Planter:
 
     def _root(self, spec: ServerSpec, server: str, host: str, project: str) -> None:
         if spec.root == "image":
-            nova.add_image_disk(self._cloud, server, "/dev/vda", IMAGE)
+            nova.add_image_disk(self._cloud, server, "/dev/vda", self._image(spec))
             return
         volume = self._make(f"{spec.name}-root", 1, project, bootable=True)
+        cinder.set_image_metadata(self._cloud, volume, spec.image_properties)
         self._attach(volume, 1, server, host, "/dev/vda", boot_index=0, delete_on_termination=False)
 
     def _volume(self, spec: ServerSpec, server: str, host: str, project: str, volume: VolumeSpec, place: int) -> None:

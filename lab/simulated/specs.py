@@ -21,7 +21,8 @@ class VolumeSpec:
 class ServerSpec:
     """A server; ``root`` is ``image`` or ``volume``, ``status`` ACTIVE, SHUTOFF, PAUSED or ERROR.
 
-    ``group``: a server group's name, or NAME=POLICY where it is not soft-anti-affinity.
+    ``group``: a server group's name, or NAME=POLICY where it is not soft-anti-affinity. ``image_properties`` are
+    its image's (its root volume's, where it has one), ``extra_specs`` its flavor's.
     """
 
     name: str
@@ -33,6 +34,8 @@ class ServerSpec:
     volumes: tuple[VolumeSpec, ...] = ()
     ssh: bool = False
     group: str | None = None
+    image_properties: dict[str, str] = field(default_factory=dict)
+    extra_specs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,12 @@ def _set_bootable(call: Call, row: Row, given: dict[str, Any]) -> Reply:
     return Reply(200)
 
 
+def _set_image_metadata(call: Call, row: Row, given: dict[str, Any]) -> Reply:
+    rows.set_image_metadata(call.cloud, row["id"], given.get("metadata") or {})
+    call.effect("volume.set-image-metadata", row["id"], names=sorted(given.get("metadata") or {}))
+    return Reply(200, {"metadata": rows.image_metadata(call.cloud, [row["id"]]).get(row["id"], {})})
+
+
 def _detach(call: Call, row: Row, given: dict[str, Any]) -> Reply:
     attached = rows.attachments(call.cloud, volumes=[row["id"]])
     wanted = given.get("attachment_id")
@@ -122,6 +128,7 @@ def _force_detach(call: Call, row: Row, given: dict[str, Any]) -> Reply:
 _ACTIONS = {
     "os-reset_status": _reset_status,
     "os-set_bootable": _set_bootable,
+    "os-set_image_metadata": _set_image_metadata,
     "os-detach": _detach,
     "os-force_detach": _force_detach,
 }

@@ -1,6 +1,7 @@
 """cinder's rows: volumes, and attachments in whichever tables the schema keeps them."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stackmend.lab.simulated.ids import new_id
@@ -32,6 +33,26 @@ def change(cloud: "Cloud", volume_id: str, **columns: Any) -> None:
 def delete(cloud: "Cloud", volume_id: str) -> None:
     """Delete a volume: its row stays, marked."""
     change(cloud, volume_id, status="deleted", deleted=True, deleted_at=stamp())
+
+
+def image_metadata(cloud: "Cloud", volumes: list[str]) -> dict[str, dict[str, str]]:
+    """By volume, the properties of the image that it was made from, of those that have any."""
+    found: dict[str, dict[str, str]] = {}
+    for row in cloud.cinder.all(
+        "SELECT volume_id, key, value FROM volume_glance_metadata WHERE deleted = 0"
+        " AND volume_id IN (SELECT value FROM json_each(?))",
+        json.dumps(volumes),
+    ):
+        found.setdefault(row["volume_id"], {})[row["key"]] = row["value"]
+    return found
+
+
+def set_image_metadata(cloud: "Cloud", volume_id: str, properties: Mapping[str, str]) -> None:
+    """Set some of them; the others stay."""
+    for name, value in properties.items():
+        cloud.cinder.write("DELETE FROM volume_glance_metadata WHERE volume_id = ? AND key = ?", volume_id, name)
+        values = {"volume_id": volume_id, "key": name, "value": value}
+        cloud.cinder.insert("volume_glance_metadata", created_at=stamp(), deleted=False, **values)
 
 
 def attachments(cloud: "Cloud", *, volumes: list[str] | None = None, server: str | None = None) -> list[Row]:

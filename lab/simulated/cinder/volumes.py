@@ -39,8 +39,12 @@ def views(call: Call, found: list[Row]) -> list[dict[str, Any]]:
         if row["attach_status"] == "attached":
             attached[row["volume_id"]].append(_attachment(call, row))
     types = {row["id"]: row["name"] for row in call.cloud.cinder.all("SELECT id, name FROM volume_types")}
-    metadata = _metadata(call, ids)
-    return [_view(call, row, attached[row["id"]], types, metadata.get(row["id"], {})) for row in found]
+    metadata, images = _metadata(call, ids), rows.image_metadata(call.cloud, ids)
+    return [
+        _view(call, row, attached[row["id"]], types, metadata.get(row["id"], {}))
+        | ({"volume_image_metadata": images[row["id"]]} if row["id"] in images else {})
+        for row in found
+    ]
 
 
 def _metadata(call: Call, ids: list[str]) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ from stackmend.lab.simulated.cinder import rows as cinder
 from stackmend.lab.simulated.hypervisors import CONTROLLER
 from stackmend.lab.simulated.ids import new_id
 from stackmend.lab.simulated.neutron import rows as neutron
-from stackmend.lab.simulated.nova import placing, power, records, rows, views
+from stackmend.lab.simulated.nova import placing, power, records, rows, views, wishes
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.times import stamp
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Origin, Reply
@@ -41,6 +41,7 @@ def _create(call: Call) -> Reply:
     if group:
         _join(call, server, group)
     _map_disks(call, server, order)
+    wishes.keep(call.cloud, server, _image_properties(call, order), {})
     records.begin(call.cloud, server, "create", call.origin)
     call.effect("server.create", server, host=order.host)
     call.cloud.background(_place(call.cloud, server, order, call.origin))
@@ -122,6 +123,13 @@ def _insert(call: Call, server: str, given: dict[str, Any], order: _Order) -> No
         hidden=False,
         deleted=0,
     )
+
+
+def _image_properties(call: Call, order: _Order) -> dict[str, str]:
+    if order.image:
+        return wishes.of_image(call.cloud, order.image)
+    root = next((str(disk.get("uuid")) for disk in order.volumes if disk.get("boot_index") == 0), "")
+    return cinder.image_metadata(call.cloud, [root]).get(root, {})
 
 
 def _join(call: Call, server: str, group: str) -> None:

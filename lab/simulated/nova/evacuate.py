@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from stackmend.lab.simulated.hypervisors import CONTROLLER
-from stackmend.lab.simulated.nova import disks, migrations, placing, power, records, rows
+from stackmend.lab.simulated.nova import disks, migrations, placing, power, records, rows, wishes
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.times import stamp
 from stackmend.lab.simulated.web import ApiError, Call, Origin, Reply
@@ -47,6 +47,7 @@ def _refuse(call: Call, row: Row, given: dict[str, Any]) -> None:
         raise ApiError(404, f"Compute host {host} not found.")
     if host is not None and host == row["host"]:
         raise ApiError(400, "The target host can't be the same one.")
+    wishes.refuse(call, row, "evacuate")
     if row["vm_state"] not in _STATES:
         raise ApiError(409, f"Cannot 'evacuate' instance {row['uuid']} while it is in vm_state {row['vm_state']}")
     if placing.up(call.cloud, row["host"]):

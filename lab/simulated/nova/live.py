@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackmend.lab.simulated.hypervisors import CONTROLLER
 from stackmend.lab.simulated.neutron import rows as neutron
-from stackmend.lab.simulated.nova import disks, migrations, placing, records, rows
+from stackmend.lab.simulated.nova import disks, migrations, placing, records, rows, wishes
 from stackmend.lab.simulated.store import Row
 from stackmend.lab.simulated.web import ApiError, Call, Operation, Origin, Reply
 
@@ -26,6 +26,7 @@ def migrate_live(call: Call, row: Row, given: Any) -> Reply:
     for name in ("block_migration", "host"):
         if name not in given:
             raise ApiError(400, _SCHEMA.format(given, name))
+    wishes.refuse(call, row, "live-migration")
     _refuse_state(row)
     cloud, origin, asked = call.cloud, call.origin, given["host"]
     why = _obstacle(cloud, row, asked)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from stackmend.lab.simulated.ids import host_id
-from stackmend.lab.simulated.nova import rows
+from stackmend.lab.simulated.nova import rows, wishes
 from stackmend.lab.simulated.nova.services import service_is_up
 from stackmend.lab.simulated.nova.status import SHOWS_PROGRESS, status
 from stackmend.lab.simulated.store import Row
@@ -30,6 +30,8 @@ class Details:
         ids = [row["uuid"] for row in instances]
         listed = json.dumps(ids)
         self._metadata = rows.metadata(cloud, ids)
+        self._properties = wishes.image_properties(cloud, ids)
+        self._extra_specs = wishes.extra_specs(cloud, ids)
         self._flavors = {row["id"]: row for row in cloud.lab.all("SELECT * FROM flavors")}
         self._hosts = {h: self._host_status(h) for h in {row["host"] for row in instances if row["host"]}}
         self._devices = _by(
@@ -165,7 +167,7 @@ class Details:
             return ""
         url = f"{self._call.cloud.url('compute')}/images/{row['image_ref']}"
         image: dict[str, Any] = {"id": row["image_ref"], "links": [{"rel": "bookmark", "href": url}]}
-        return {**image, "properties": {}} if self._call.at_least(98) else image
+        return {**image, "properties": self._properties[row["uuid"]]} if self._call.at_least(98) else image
 
     def _flavor(self, row: Row) -> dict[str, Any]:
         flavor = self._flavors[row["instance_type_id"]]
@@ -177,7 +179,7 @@ class Details:
                 "ephemeral": 0,
                 "swap": 0,
                 "original_name": flavor["name"],
-                "extra_specs": {},
+                "extra_specs": self._extra_specs[row["uuid"]],
             }
         url = f"{self._call.cloud.url('compute')}/flavors/{flavor['flavorid']}"
         return {"id": flavor["flavorid"], "links": [{"rel": "bookmark", "href": url}]}
