@@ -15,7 +15,7 @@ from stackmend.errors import BadInput
 
 Row = dict[str, Any]
 
-_SERVERS = ("2.3", "2.26", "2.53", "2.73", "2.96")
+_SERVERS = ("2.3", "2.26", "2.53", "2.73", "2.96", "2.98")
 _SERVER_VOLUMES = ("2.1", "2.70", "2.79", "2.89")
 _ACTIONS = ("2.21", "2.51", "2.58", "2.62", "2.84")
 _MIGRATIONS = ("2.23", "2.59", "2.80")
@@ -143,6 +143,12 @@ def attachments(cloud: Cloud) -> list[Row]:
     params = {"all_tenants": "1"}
     rows = _until_empty(cloud, "block-storage", "/attachments/detail", "attachments", params, version, after)
     return [masked(row) for row in rows]
+
+
+def image(cloud: Cloud, image_id: str) -> Row | None:
+    """One image with its properties beside its other fields (image API v2), or None when there is none."""
+    found = cloud.find("image", f"/images/{image_id}")
+    return None if found is None else dict(found)
 
 
 def volume_attachments(cloud: Cloud, volume_id: str) -> list[Row]:

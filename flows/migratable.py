@@ -10,7 +10,7 @@ from typing import Any
 
 from stackmend.engine.plan import Verdict
 from stackmend.errors import BadInput
-from stackmend.flows import capacity
+from stackmend.flows import capacity, wishes
 from stackmend.tasks.scope import names_of
 from stackmend.tasks.verification import expected
 
@@ -25,6 +25,8 @@ _PICKY = {
     "hw:numa_nodes": "it needs a host with its NUMA layout",
     "hw:cpu_policy": "its CPUs are pinned: they are chosen anew on the target",
     "hw:mem_page_size": "it needs a host with its page size",
+    "hw:machine_type": "it needs a host whose QEMU knows its machine type",
+    "os:secure_boot": "it needs a host with secure boot",
 }
 
 
@@ -61,17 +63,19 @@ def judge(server: Server, computes: Mapping[str, Any], to: str | None, cold: Col
 
 def live_refused(server: Server) -> str:
     """Why nova refuses to live-migrate such a server; empty where it does not."""
-    specs = server["flavor"]["extra_specs"]
-    if specs.get("hw:tpm_version") and specs.get("hw:tpm_secret_security") != "host":
+    asked = wishes.of(server)
+    if "hw:tpm_version" in asked and asked.get("hw:tpm_secret_security") != "host":
         return "it has a virtual TPM, whose secret the target can't have"
-    if str(specs.get("hw:mem_encryption", "")).lower() == "true":
+    if "hw:mem_encryption" in asked:
         return "its memory is encrypted"
     return ""
 
 
 def notes_on(server: Server) -> list[str]:
     """What may keep nova from moving it, or is good to know."""
-    notes = [why for name, why in _PICKY.items() if server["flavor"]["extra_specs"].get(name)]
+    asked = wishes.of(server)
+    notes = [why for name, why in _PICKY.items() if name in asked]
+    notes += wishes.notes(server)
     return [*notes, *(["it is locked, which does not keep an administrator"] if server["locked"] else [])]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackmend.engine.plan import Verdict
+from stackmend.flows import wishes
 from stackmend.tasks.scope import names_of
 
 Server = Mapping[str, Any]
@@ -21,8 +22,17 @@ _ELSEWHERE = frozenset(
     ["migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "resize_reverting"]
 )
 _GOING = frozenset(["deleting", "soft-deleting"])
-# Flavor properties that nova can rebuild only on a host that has the like.
-_PICKY = ("pci_passthrough:alias", "hw:numa_nodes", "hw:cpu_policy", "resources:VGPU", "hw:mem_page_size")
+# What flavor or image asks for, and nova can rebuild only on a host that has the like.
+_PICKY = (
+    "pci_passthrough:alias",
+    "hw:numa_nodes",
+    "hw:cpu_policy",
+    "resources:VGPU",
+    "hw:mem_page_size",
+    "hw:mem_encryption",
+    "hw:machine_type",
+    "os:secure_boot",
+)
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,15 @@ def _judged(server: Server, rules: Rules) -> tuple[str, str]:
             f"it was {server['task_state']} when its host died, and may run on the other host already: look there, "
             "reset its state, then plan again",
         )
-    specs = server["flavor"]["extra_specs"]
-    if specs.get("hw:tpm_version"):
+    asked = wishes.of(server)
+    if "hw:tpm_version" in asked:
         return "impossible", "it has a virtual TPM, whose secrets died with the host: nova refuses"
-    return _about_disks(server, rules, names, specs)
+    return _about_disks(server, rules, names, asked)
 
 
-def _about_disks(server: Server, rules: Rules, names: set[str], specs: Mapping[str, str]) -> tuple[str, str]:
-    notes = [f"needs a host with the like of {name}" for name in _PICKY if specs.get(name)]
+def _about_disks(server: Server, rules: Rules, names: set[str], asked: Mapping[str, str]) -> tuple[str, str]:
+    notes = [f"needs a host with the like of {name}={asked[name]}" for name in _PICKY if name in asked]
+    notes += wishes.notes(server)
     if any(disk["encrypted"] for disk in server["disks"]):
         notes.append("it has an encrypted volume: whoever evacuates must be allowed to read its key")
     if server["locked"]:

@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stackmend.flows import wishes
 from stackmend.tasks.scope import names_of
 
 Server = Mapping[str, Any]
 _STATES = frozenset(["active", "stopped", "error"])
-# Flavor properties of what belongs to one host.
+# What flavor or image asks for, and belongs to one host.
 _PICKY = {
     "hw:tpm_version": "a virtual TPM, whose secrets are on the old host",
     "pci_passthrough:alias": "a PCI device",
@@ -20,6 +21,7 @@ _PICKY = {
     "hw:cpu_policy": "pinned CPUs",
     "hw:cpu_dedicated_mask": "pinned CPUs",
     "hw:mem_page_size": "huge pages",
+    "hw:mem_encryption": "encrypted memory",
     "hw:pmem": "persistent memory",
     "resources:VGPU": "a virtual GPU",
     "accel:device_profile": "an accelerator",
@@ -79,14 +81,10 @@ def _state(server: Server, captured: Mapping[str, Any]) -> str:
 
 
 def _bound_to_host(server: Server, captured: Mapping[str, Any]) -> str:
-    specs = server["flavor"]["extra_specs"]
-    found = [what for name, what in _PICKY.items() if _asks(name, specs)] + captured["picky"].get(server["id"], [])
+    asked = wishes.of(server)
+    found = [what for name, what in _PICKY.items() if name in asked] + captured["picky"].get(server["id"], [])
     found += [f"a port of type {port['vnic_type']}" for port in server["ports"] if port["vnic_type"] != "normal"]
     return f"it has {found[0]}: only nova can find it a host; evacuate it" if found else ""
-
-
-def _asks(name: str, specs: Mapping[str, str]) -> bool:
-    return specs.get(name, "shared") != "shared"
 
 
 def _allocation(server: Server, captured: Mapping[str, Any]) -> str:
@@ -133,6 +131,7 @@ def _ports(server: Server, captured: Mapping[str, Any], rules: Rules) -> str:
 
 def _disks(server: Server, rules: Rules) -> tuple[str, str]:
     notes = ["locked, which does not keep an administrator"] if server["locked"] else []
+    notes += wishes.notes(server)
     if any(disk["encrypted"] for disk in server["disks"]):
         notes.append("it has an encrypted volume: whoever reboots it must be allowed to read its key")
     extra = server["flavor"].get("ephemeral") or server["flavor"].get("swap")

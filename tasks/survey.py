@@ -16,6 +16,7 @@ from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
 from stackmend.engine import clock
 from stackmend.errors import BadInput
+from stackmend.tasks import images
 from stackmend.tasks.effects import Databases
 from stackmend.tasks.scope import Scope, resolved
 from stackmend.tasks.servers import state_of
@@ -54,13 +55,16 @@ def capture(
     rows = _Rows(databases, chosen, volumes)
     listed = _block_devices(cloud, chosen, rows)
     stopped_by = _stopped_by(cloud, chosen)
+    pictures = images.at_glance(cloud, chosen)
+    entries = [_server(row, listed[row["id"]], ports.get(row["id"], []), volumes, modes, rows) for row in chosen]
     servers = [
         {
-            **_server(row, listed[row["id"]], ports.get(row["id"], []), volumes, modes, rows),
+            **entry,
+            "image_properties": images.properties(row, entry["disks"], volumes, pictures),
             "labels": {name: value for name, value in row["metadata"].items() if name in labels},
             "stopped_by": stopped_by.get(row["id"]),
         }
-        for row in chosen
+        for row, entry in zip(chosen, entries, strict=True)
     ]
     return {
         "format": FORMAT,
