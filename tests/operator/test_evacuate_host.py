@@ -1,9 +1,12 @@
 """A compute host dies: its servers come back elsewhere, once each, in order, and it is kept away."""
 
+import json
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from desk import verdicts
 from living import LivingDesk, MakeLiving
 from waiting import until
 
@@ -237,6 +240,70 @@ class TestOthers:
         evacuated(living, "--tag", "HA_Enabled", consent=[])
         assert living.counted("server.evacuate") == ["wanted"]
         assert living.planned("evacuate-host", HOST, tag="HA_Enabled")["lanes"] == []
+
+
+class TestImages:
+    """What a server's image asks for counts as what its flavor asks for."""
+
+    SERVERS: ClassVar[list[dict[str, Any]]] = [
+        {"name": "tpm", "host": HOST, "image_properties": {"hw_tpm_version": "2.0", "hw_disk_bus": "scsi"}},
+        {"name": "rooted", "host": HOST, "root": "volume", "image_properties": {"hw_tpm_version": "2.0"}},
+        {"name": "numa", "host": HOST, "root": "volume", "image_properties": {"hw_numa_nodes": "2"}},
+        {"name": "paged", "host": HOST, "root": "volume", "extra_specs": {"hw:mem_page_size": "large"}},
+        {"name": "plain", "host": HOST},
+        {"name": "alike", "host": HOST},
+    ]
+
+    @staticmethod
+    def asked_glance(desk: LivingDesk) -> list[str]:
+        """The images that were read."""
+        return [call["path"] for call in desk.cloud.calls() if "/v2/images/" in call["path"]]
+
+    # The first shows what it keeps of images, the second does not: then glance has it.
+    @pytest.mark.parametrize(("minor", "images"), [(104, 0), (94, 2)])
+    def test_a_virtual_tpm_of_an_image(self, make_living: MakeLiving, minor: int, images: int) -> None:
+        living = make_living(servers=self.SERVERS)
+        living.cloud.settings(compute_minor=minor)
+        living.dies(HOST)
+        found = verdicts(living.planned("evacuate-host", HOST, consent="all"))
+        assert len(self.asked_glance(living)) == images
+        assert {name: item["verdict"] for name, item in found.items()} == {
+            **dict.fromkeys(("tpm", "rooted"), "impossible"),
+            **dict.fromkeys(("numa", "paged", "plain", "alike"), "ready"),
+        }
+        assert "virtual TPM" in found["tpm"]["why"]
+        assert "hw:numa_nodes=2" in found["numa"]["why"]
+        assert "hw:mem_page_size=large" in found["paged"]["why"]
+        kept = {server["name"]: server["image_properties"] for server in self.captured(living)}
+        assert (kept["tpm"], kept["plain"]) == ({"hw_tpm_version": "2.0"}, {})
+        evacuated(living, consent="all")
+        assert living.counted("server.evacuate") == ["alike", "numa", "paged", "plain"]
+
+    def test_an_image_that_is_gone_is_told(self, make_living: MakeLiving) -> None:
+        living = make_living(servers=self.SERVERS)
+        living.cloud.settings(compute_minor=94)
+        (image,) = [server["image"] for server in self.captured(living) if server["name"] == "plain"]
+        living.ask("DELETE", f"/images/{image}", service="image")
+        living.dies(HOST)
+        found = verdicts(living.planned("evacuate-host", HOST, consent="all"))
+        unknown = {name for name, item in found.items() if "what its image asks of a host is unknown" in item["why"]}
+        assert (unknown, found["plain"]["verdict"]) == ({"plain", "alike"}, "ready")
+
+    def test_a_glance_that_fails_keeps_nobody_from_planning(self, make_living: MakeLiving) -> None:
+        living = make_living(servers=self.SERVERS)
+        living.cloud.settings(compute_minor=94)
+        living.cloud.fault("status", status=403, service="image", path="images/")
+        living.dies(HOST)
+        found = verdicts(living.planned("evacuate-host", HOST, consent="all"))
+        assert ("is unknown" in found["tpm"]["why"], found["rooted"]["verdict"]) == (True, "impossible")
+
+    @staticmethod
+    def captured(desk: LivingDesk) -> list[dict[str, Any]]:
+        """The host's servers, as a capture has them."""
+        path = desk.path("capture.json")
+        assert desk.stackmend("capture", "evacuate-host", HOST, "-o", path).code == 0
+        found: list[dict[str, Any]] = json.loads(Path(path).read_text(encoding="utf-8"))["servers"]
+        return found
 
 
 class TestBadInput:

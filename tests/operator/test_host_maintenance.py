@@ -89,6 +89,13 @@ class TestOut:
         )
         assert running(town)["db"] != [HOST]
 
+    def test_what_its_image_keeps_from_going_live_goes_cold_at_once(self, make_desk: MakeDesk) -> None:
+        tpm = {"name": "tpm", "host": HOST, "image_properties": {"hw_tpm_version": "2.0"}}
+        desk = calm(make_desk, servers=[tpm])
+        desk.settings(inventory=desk.cloud.description["inventory"], settle=0.3)
+        assert out(desk).code == 6
+        assert sorted(sent(desk, "server.")) == [("server.confirmResize", "tpm"), ("server.migrate", "tpm")]
+
     def test_one_that_is_late_is_aborted_and_goes_cold(self, town: Desk) -> None:
         town.cloud.settings(migrate_seconds=3.0)
         assert out(town, "--deadline", "1", "--on-deadline", "abort", "--ladder", "live,stop").code == 6

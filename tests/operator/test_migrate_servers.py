@@ -232,6 +232,22 @@ class TestVerdicts:
         }
         assert "powering-off" in found["busy"]["why"]
 
+    def test_what_an_image_keeps_from_going_live_goes_cold_with_consent(self, make_desk: MakeDesk) -> None:
+        images = {"tpm": {"hw_tpm_version": "2.0"}, "secret": {"hw_mem_encryption": "True"}, "pc": {}}
+        desk = calm(
+            make_desk, servers=[{"name": name, "host": SOURCE, "image_properties": of} for name, of in images.items()]
+        )
+        found = verdicts(plan(desk, "--host", SOURCE, "--to", TARGET))
+        assert {name: item["verdict"] for name, item in found.items()} == {
+            **dict.fromkeys(("tpm", "secret"), "needs-consent"),
+            "pc": "ready",
+        }
+        assert ("virtual TPM" in found["tpm"]["why"], "memory is encrypted" in found["secret"]["why"]) == (True, True)
+        ended = migrate(desk, "--host", SOURCE, "--to", TARGET, "--cold", "tpm", "--cold", "secret")
+        assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
+        assert [name for kind, name in sent(desk, "server.migrateLive")] == ["pc"]
+        assert set(hosts(desk).values()) == {TARGET}
+
     def test_a_target_that_is_full_is_told(self, town: Desk) -> None:
         with closing(sqlite3.connect(town.cloud.directory / "lab.sqlite", timeout=10)) as link, link:
             link.execute("UPDATE providers SET memory_mb = 1100 WHERE name = ?", (TARGET,))

@@ -212,6 +212,19 @@ class TestVerdicts:
         desk = dying_desk(make_living, servers=[*servers, peer])
         assert (desk.verdict("m0")[0], desk.verdict("m1")[0]) == ("ready", "impossible")
 
+    def test_what_an_image_asks_for(self, make_living: MakeLiving) -> None:
+        images = {"tpm": {"hw_tpm_version": "2.0"}, "pinned": {"hw_cpu_policy": "dedicated"}, "pc": {}}
+        servers = [
+            {"name": name, "host": HOST, "root": "volume", "image_properties": of} for name, of in images.items()
+        ]
+        peer = {"name": "peer", "host": TO, "root": "volume"}
+        desk = dying_desk(make_living, servers=[*servers, peer])
+        assert [desk.verdict(name)[0] for name in images] == ["impossible", "impossible", "ready"]
+        assert [desk.verdict(name)[1].split(":")[0] for name in ("tpm", "pinned")] == [
+            "it has a virtual TPM, whose secrets are on the old host",
+            "it has pinned CPUs",
+        ]
+
     def test_no_room(self, dying: DatabaseDesk) -> None:  # noqa: F811
         found = dying.ask("GET", f"/allocations/{dying.servers['peer']}", service="placement", at="1.28")
         (provider,) = found["allocations"]
