@@ -58,6 +58,8 @@ def _judged(server: Server, given: Mapping[str, Any]) -> Verdict:
 def _verdict(server: Server, given: Mapping[str, Any]) -> tuple[str, str]:
     if names_of(server) & set(given["exclude"]):
         return "nothing-to-do", "excluded: it stays as it is"
+    if server["task_state"] in movable.LEAVING:
+        return "impossible", f"it is {server['task_state']}: wait for that to end, then plan again"
     if server["vm_state"] == "stopped" and server["stopped_by"] == "nova":
         return "ready", "nova itself stopped it, no user did: it ran, and is started"
     if movable.ran(server):

@@ -22,6 +22,8 @@ _ELSEWHERE = frozenset(
     ["migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "resize_reverting"]
 )
 _GOING = frozenset(["deleting", "soft-deleting"])
+# Not ours to touch, in any procedure.
+LEAVING = _ELSEWHERE | _GOING
 # What flavor or image asks for, and nova can rebuild only on a host that has the like.
 _PICKY = (
     "pci_passthrough:alias",

@@ -7,6 +7,7 @@ from stackmend.engine.plan import Lane, Verdict
 from stackmend.engine.procedures import Draft
 from stackmend.errors import BadInput
 from stackmend.flows import order
+from stackmend.flows.movable import LEAVING
 from stackmend.flows.repairs import KEEP, LEAVE, LOST, OTHERS_WORK, REATTACH, RESET, RESTORE, VERDICTS
 from stackmend.tasks.verification import expected
 
@@ -28,7 +29,7 @@ def draft(captured: dict[str, Any], given: Mapping[str, Any]) -> Draft:
         disks = [_decided(disk, given) for disk in _disks(then.get(server["id"], server), server, given)]
         mine = [disk for disk in disks if disk["action"] in _DONE_HERE]
         verdicts += _verdicts(server, disks, mine)
-        if mine and server["vm_state"] == "active":
+        if mine and server["vm_state"] == "active" and server["task_state"] not in LEAVING:
             chosen.append((server, mine))
     _check_volumes(now.values(), then.values(), given)
     servers = [server for server, _ in chosen]
@@ -92,6 +93,8 @@ def _verdicts(server: Server, disks: list[Disk], mine: list[Disk]) -> list[Verdi
         verdict, why = ("impossible", "see its volumes") if lost else ("nothing-to-do", "none of its volumes needs it")
     elif server["vm_state"] != "active":
         verdict, why = "impossible", f"it is {server['vm_state']}: volumes are hung on only while the guest is up"
+    elif server["task_state"] in LEAVING:
+        verdict, why = "impossible", f"it is {server['task_state']}: wait for that to end, then plan again"
     return [Verdict(f"server:{server['id']}", server["name"], verdict, why), *found]
 
 

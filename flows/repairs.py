@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackmend.flows.movable import LEAVING
+
 Disk = Mapping[str, Any]
 # Somebody else is at work on these volumes, or was: not ours to touch.
 OTHERS_WORK = frozenset(
@@ -55,7 +57,7 @@ _REBOOTABLE_TASKS = frozenset(
         *("suspending", "resuming", "pausing", "unpausing"),
     ]
 )
-_LIVE_TASKS = frozenset(["migrating", "rebuilding", "deleting", "spawning", "scheduling", "networking"])
+_LIVE_TASKS = LEAVING | {"rebuilding", "spawning", "scheduling", "networking"}
 
 
 def judge(then: Mapping[str, Any], now: Mapping[str, Any] | None, legacy: bool, can_clear: bool = True) -> Judgement:
@@ -65,16 +67,21 @@ def judge(then: Mapping[str, Any], now: Mapping[str, Any] | None, legacy: bool, 
     ran, why = _ran(then, now)
     if not ran:
         repairs = [_repair(disk, now, reboots=False, legacy=legacy) for disk in then["disks"]]
-        return _with_disks(why, repairs, reboot=False)
+        found = _with_disks(why, repairs, reboot=False)
+        return _busy(now) if found.verdict == "ready" and now["task_state"] in _LIVE_TASKS else found
     if then["vm_state"] not in ("active", "stopped", "paused", "error"):
         return Judgement("nothing-to-do", f"it was {then['vm_state']}, which a reboot would not restore: left as it is")
     if now["vm_state"] not in ("active", "stopped", "paused", "error"):
         return Judgement("impossible", f"it is {now['vm_state']} now: nova reboots no such server")
     if now["task_state"] in _LIVE_TASKS:
-        return Judgement("impossible", f"nova is {now['task_state']} it: wait for that to end, then plan again")
+        return _busy(now)
     repairs = [_repair(disk, now, reboots=True, legacy=legacy) for disk in then["disks"]]
     stuck = now["task_state"] not in _REBOOTABLE_TASKS
     return _with_disks(why, repairs, reboot=True, clear_task=stuck)
+
+
+def _busy(now: Mapping[str, Any]) -> Judgement:
+    return Judgement("impossible", f"nova is {now['task_state']} it: wait for that to end, then plan again")
 
 
 def _ran(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[bool, str]:
@@ -138,6 +145,10 @@ def _decide(disk: Disk, reboots: bool, legacy: bool) -> tuple[str, str]:
         return KEEP, "nova and cinder agree on it"
     if disk["others"] and not disk["multiattach"]:
         return (LOST if disk["root"] else LEAVE), f"it hangs on server {disk['others'][0]} now"
+    if status in OTHERS_WORK:
+        # A reboot would make nova drop a disk of which cinder has no attachment.
+        dropped = disk["root"] or (disk["at_nova"] and reboots)
+        return (LOST if dropped else LEAVE), f"its status is {status}: another operation's, wait for that to end"
     if disk["at_nova"]:
         if not disk["root"] and reboots:
             return (
