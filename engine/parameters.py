@@ -52,7 +52,7 @@ class Parameter:
         try:
             if self.kind in (int, float) and math.isfinite(value := self.kind(text)):
                 return value
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
         raise BadInput(f"parameter {self.name} takes {_kind_name(self.kind)}, not {text!r}")
 

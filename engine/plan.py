@@ -7,12 +7,13 @@ target, and for each lane its steps with the exact calls and statements. Its dig
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin
 
 from stackmend.errors import BadInput, PlanRefused
 
+T = TypeVar("T")
 FORMAT = 1
 VERDICTS = ("ready", "needs-consent", "impossible", "nothing-to-do")
 
@@ -55,7 +56,7 @@ class Lane:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Lane":
         """The lane that ``to_json`` gave."""
-        return cls(**{**data, "steps": [PlannedStep(**step) for step in data["steps"]]})
+        return _of_kind(cls, {**data, "steps": [_of_kind(PlannedStep, step) for step in data["steps"]]})
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,27 @@ def _built(data: dict[str, Any]) -> Plan:
     if extra := set(data) - known:
         raise TypeError(f"it has the unknown entries {', '.join(sorted(extra))}")
     parts: dict[str, Sequence[Any]] = {
-        "stages": [Stage(**stage) for stage in data["stages"]],
+        "stages": [_of_kind(Stage, stage) for stage in data["stages"]],
         "lanes": [Lane.from_json(lane) for lane in data["lanes"]],
-        "verdicts": [Verdict(**verdict) for verdict in data["verdicts"]],
+        "verdicts": [_of_kind(Verdict, verdict) for verdict in data["verdicts"]],
     }
-    return Plan(**{**data, **parts})
+    return _of_kind(Plan, {**data, **parts})
+
+
+def _of_kind(kind: type[T], data: Mapping[str, Any]) -> T:
+    """A ``kind`` of these entries. Raises TypeError when one is missing, unknown or not what ``kind`` declares."""
+    made: Any = kind(**data)
+    for item in fields(made):
+        if not _fits(getattr(made, item.name), item.type):
+            raise TypeError(f"the {item.name} of a {kind.__name__.lower()} is of the wrong kind")
+    return made  # type: ignore[no-any-return]
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind is Any:
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
+        return isinstance(value, bool) and kind is bool
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(_fits(item, inner[-1]) for item in values)

@@ -1,14 +1,16 @@
 """Making a plan: capture, draft, and the exact text of every step. Nothing is changed."""
 
+import graphlib
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from stackmend.engine import clock, parameters
+from stackmend.engine import clock, parameters, procedures
 from stackmend.engine.ownership import whoami
-from stackmend.engine.plan import Plan
+from stackmend.engine.plan import Lane, Plan
 from stackmend.engine.procedures import Doors, Procedure, planned
-from stackmend.errors import BadInput
+from stackmend.errors import BadInput, PlanRefused
 
 
 def make(
@@ -44,7 +46,38 @@ def make(
     ).frozen()
 
 
-def _check_names(lanes: list[Any]) -> None:
+def check(plan: Plan, where: str) -> None:
+    """Whether a plan read from ``where`` says what would be executed: its stages, its lanes, their steps.
+
+    Raises PlanRefused, also for another version of the procedure, and BadInput for a procedure that there is not.
+    """
+    procedure = procedures.of_version(plan.procedure, plan.version)
+    if plan.frozen() != plan:
+        raise PlanRefused(f"{where} leaves out what this stackmend writes into every plan: make a new plan")
+    try:
+        _check_names(plan.lanes)
+        tuple(graphlib.TopologicalSorter({lane.key: lane.after for lane in plan.lanes}).static_order())
+        strange = next((lane.key for lane in plan.lanes if not _says(lane, procedure)), None)
+    except (BadInput, graphlib.CycleError):
+        raise PlanRefused(f"the lanes of {where} have no order, or one name: make a new plan") from None
+    if strange is not None or plan.stages != list(procedure.stages):
+        what = f"lane {strange}" if strange is not None else "its stages"
+        raise PlanRefused(
+            f"{where} does not say what would be done: {what} is not what {plan.procedure} makes of it; make a new plan"
+        )
+
+
+def _says(lane: Lane, procedure: Procedure) -> bool:
+    """Whether the lane's steps are those that the procedure builds from its facts."""
+    try:
+        steps = [asdict(planned(step)) for step in procedure.lane_steps(lane)]
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError):
+        return False
+    told = [asdict(step) for step in lane.steps]
+    return bool(json.loads(json.dumps(steps)) == told and lane.stage in {stage.name for stage in procedure.stages})
+
+
+def _check_names(lanes: list[Lane]) -> None:
     keys = [lane.key for lane in lanes]
     if len(set(keys)) != len(keys):
         raise BadInput("the procedure planned two lanes of one name: this is a defect of the procedure")

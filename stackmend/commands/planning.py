@@ -12,6 +12,7 @@ from stackmend.engine import parameters, planning, procedures
 from stackmend.engine import plan as plans
 from stackmend.engine.plan import Plan
 from stackmend.errors import BadInput, PlanRefused
+from stackmend.tasks.captured import whole
 
 
 def plan_for(command: Asking, parsed_args: argparse.Namespace, found: Opened) -> Plan:
@@ -42,11 +43,12 @@ def read_capture(path: str, cloud: dict[str, str], form: int) -> list[dict[str, 
     try:
         data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         servers, where, digest = list(data["servers"]), data["cloud"].get("auth_url"), data["digest"]
+        fitting = plans.digest_of(data)
     except OSError as error:
         raise BadInput(f"the capture {path} can't be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadInput(f"{path} is not a capture: make one with `stackmend capture power-loss -o {path}`") from None
-    if digest != plans.digest_of(data):
+    if digest != fitting:
         raise BadInput(
             f"the capture {path} was changed after it was made: its digest no longer fits, so it proves nothing; "
             "use an unchanged one, and --server or --exclude to choose"
@@ -57,11 +59,13 @@ def read_capture(path: str, cloud: dict[str, str], form: int) -> list[dict[str, 
         raise BadInput(f"the capture {path} is of the cloud at {where}, not of {cloud.get('auth_url')}")
     if not servers:
         raise BadInput(f"the capture {path} is empty: there is nothing in it to recover to")
+    if len({server["id"] for server in servers if whole(server)}) != len(servers):
+        raise BadInput(f"the capture {path} does not hold all that is needed of each of its servers: make a new one")
     return servers
 
 
 def _checked(plan: Plan, path: str, found: Opened) -> Plan:
-    procedures.of_version(plan.procedure, plan.version)
+    planning.check(plan, path)
     if plan.cloud.get("auth_url") != found.cloud.get("auth_url"):
         raise PlanRefused(
             f"{path} was planned for the cloud at {plan.cloud.get('auth_url')}, and these credentials are for "
