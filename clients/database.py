@@ -33,7 +33,10 @@ class Database:
     def __init__(self, name: str, url: str, connect_timeout: int = 10, patience: float = 60.0) -> None:
         self.name = name
         self._url = usable_url(name, url)
-        self._engine = engine_for(self._url, connect_timeout)
+        try:
+            self._engine = engine_for(self._url, connect_timeout)
+        except (SQLAlchemyError, TypeError, ValueError, ImportError):
+            raise _unusable(name) from None
         self._patience = patience
         self._tables: dict[str, sa.TableClause] | None = None
         self._lock = threading.Lock()
@@ -187,11 +190,18 @@ class Database:
             columns, keys = inspector.get_multi_columns(), inspector.get_multi_pk_constraint()
         except SQLAlchemyError as error:
             raise sql_failure(error, self.name, self._url, committing=False) from error
+        except (TypeError, ValueError, OverflowError, OSError):
+            raise _unusable(self.name) from None
         tables = {}
         for (_, name), found in columns.items():
             whole = set(keys[None, name]["constrained_columns"])
             tables[name] = sa.table(name, *(_column(one["name"], one["type"], whole) for one in found))
         return tables
+
+
+def _unusable(name: str) -> BadInput:
+    # The driver's own words may quote the address, and the address holds the password.
+    return BadInput(f"The address of the {name} database has a port or an option that its driver does not take.")
 
 
 def _column(name: str, kind: Any, whole: set[str]) -> sa.ColumnClause[Any]:

@@ -26,14 +26,15 @@ def database_url_from_conf(path: str | Path, section: str = "database") -> str:
         parser.read_string(Path(path).read_text())
     except OSError as error:
         raise BadInput(f"{path} could not be read ({error.strerror}): run as a user who may read it.") from None
-    except (configparser.Error, UnicodeDecodeError):
-        # A parser's message would quote the line, and the line may hold the password.
+    except (configparser.Error, ValueError, AttributeError):
+        # A parser's message would quote the line, and the line may hold the password. Python's own parser stumbles
+        # over a name without a value that is continued (AttributeError).
         raise BadInput(f"{path} is no configuration file of OpenStack: a line in it can't be read.") from None
     value = (parser.get(section, "connection", fallback=None) or "").strip()
+    if value[:1] == value[-1:] and value[:1] in ("'", '"'):
+        value = value[1:-1]
     if not value:
         raise BadInput(f"{path} has no connection in [{section}]: name the file that the service itself reads.")
-    if value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
     return value.replace("$$", "$").replace("\\$", "$")
 
 
@@ -50,7 +51,7 @@ def usable_url(name: str, text: str) -> URL:
     if kind == "sqlite":
         if not url.database or not Path(url.database).is_file():
             raise BadInput(f"The {name} database {url.database} does not exist.")
-        return url
+        return url.set(drivername="sqlite")
     if kind not in ("mysql", "mariadb"):
         raise BadInput(f"The {name} database is {kind}: only MySQL, MariaDB and SQLite are known.")
     kept = {key: value for key, value in url.query.items() if key not in ("charset", "plugin")}

@@ -88,7 +88,7 @@ class Inventory:
             data = yaml.safe_load(pathlib.Path(path).expanduser().read_text(encoding="utf-8"))
         except OSError as error:
             raise BadInput(f"the inventory {path} can't be read: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise BadInput(f"the inventory {path} is not YAML") from None
         return cls(_mapping(f"the inventory {path}", "its top", data), f"the inventory {path}")
 
@@ -114,7 +114,7 @@ class Inventory:
             user=str(merged.get("user") or ""),
             port=_port(where, merged.get("port")),
             fence=FenceAgent(str(fence.get("agent") or ""), options),
-            compute=ComputeUnit(**{key: str(value) for key, value in compute.items()}),
+            compute=ComputeUnit(**{key: str(value) for key, value in compute.items() if value is not None}),
         )
 
     @staticmethod

@@ -53,6 +53,8 @@ class SshSettings:
         for name in ("key_files", "known_hosts"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if not 0 < self.port < 65536:
+            raise BadInput(f"The SSH port {self.port} is none: it must be a number from 1 to 65535.")
 
     def user_for(self, image: str | None) -> str:
         """The login user of guests of this image."""
@@ -62,7 +64,7 @@ class SshSettings:
         """User, host and port of the jump host. Raises BadInput when the port is no number."""
         user, _, place = self.jump.rpartition("@")
         host, _, port = place.partition(":")
-        if port and not port.isdigit():
+        if port and not (port.isdecimal() and 0 < int(port[:6]) < 65536):
             raise BadInput(f"The jump host {self.jump} is not user@host:port.")
         return user or self.user, host, int(port or 22)
 

@@ -24,9 +24,9 @@ def open_database(url: str) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise BadInput(
-            f"the run store {url!r} is not a database URL: write sqlite:////path/file or mysql+pymysql://..."
+            "the run store's address is not a database URL: write sqlite:////path/file or mysql+pymysql://..."
         ) from None
     shown = parsed.render_as_string(hide_password=True)
     try:
@@ -35,6 +35,8 @@ def open_database(url: str) -> sa.Engine:
             tables.METADATA.create_all(connection)
     except (OSError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise StoreError(f"the run store {shown} can't be opened: {_reason(error)}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise BadInput(f"the run store {shown} has a port or an option that its driver does not take") from None
     return engine
 
 

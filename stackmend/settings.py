@@ -1,7 +1,6 @@
 """Settings: one YAML file, every key of it known; credentials stay in clouds.yaml and the services' files."""
 
 import difflib
-import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from stackmend.errors import BadInput
 
 __all__ = ["Settings", "check", "load", "replace", "state_directory"]
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", tuple: "list", dict: "mapping"}
+# Seconds: a week. Nothing is waited for longer, and the clocks of threads and sockets have an end.
+LONGEST = 7 * 24 * 3600.0
 _PLACES = ("~/.config/stackmend/stackmend.yaml", "/etc/stackmend/stackmend.yaml")
 
 
@@ -70,7 +71,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise BadInput(f"the settings file {path} can't be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         raise BadInput(f"the settings file {path} is not YAML{f', line {where.line + 1}' if where else ''}") from None
     if not isinstance(data, dict):
@@ -94,5 +95,7 @@ def check(where: str, given: Mapping[str, Any], usual: Any) -> None:
         fitting: Any = {float: (int, float), tuple: (list, str)}.get(kind, kind)
         if not isinstance(value, fitting) or (isinstance(value, bool) and kind is not bool):
             raise BadInput(f"{where} gives {name} a value of the wrong kind: {value!r} is no {_WORDS[kind]}")
-        if kind in (int, float) and not 0 < value < math.inf:
-            raise BadInput(f"{where} gives {name} {value}: it must be more than 0")
+        if kind is tuple and not all(isinstance(item, str) for item in value):
+            raise BadInput(f"{where} gives {name} a list of the wrong kind: it must hold texts")
+        if kind in (int, float) and not 0 < value <= LONGEST:
+            raise BadInput(f"{where} gives {name} {value}: it must be more than 0, and at most {LONGEST:.0f}")

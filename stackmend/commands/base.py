@@ -55,9 +55,10 @@ class Operator(Command):
         """Run it; returns the exit code."""
         self._quieten()
         try:
+            _check_text(parsed_args)
             self.take_action(parsed_args)
         except StackmendError as error:
-            self.say(f"stackmend: {error}")
+            self.refuse(error)
             return error.exit_code
         except BrokenPipeError:
             sys.stderr.close()
@@ -73,6 +74,10 @@ class Operator(Command):
         """Tell the operator something that is not the command's output."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+    def refuse(self, error: StackmendError) -> None:
+        """Tell the operator of an error, on one line: a name that it quotes may have several."""
+        self.say(f"stackmend: {' '.join(str(error).splitlines())}")
 
     def settings(self, parsed_args: argparse.Namespace) -> Settings:
         """The settings, with what the command line says above them."""
@@ -117,7 +122,7 @@ class Listing(Operator, Lister):
         try:
             return int(Lister.run(self, parsed_args))
         except StackmendError as error:
-            self.say(f"stackmend: {error}")
+            self.refuse(error)
             return error.exit_code
 
 
@@ -129,6 +134,14 @@ class OnRun(Document):
         parser = super().get_parser(prog_name)
         parser.add_argument("run", metavar="RUN", help="its id, the beginning of it, its key, or `last`")
         return parser
+
+
+def _check_text(parsed_args: argparse.Namespace) -> None:
+    """Raise BadInput for a word that is not text: nothing of it could be stored or sent."""
+    for given in vars(parsed_args).values():
+        for word in given if isinstance(given, list) else [given]:
+            if isinstance(word, str) and not word.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in word):
+                raise BadInput(f"the word {word!a} is not text in UTF-8: type it in a terminal that is")
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, Any]:

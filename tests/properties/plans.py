@@ -68,8 +68,9 @@ def made(name: str, given: Mapping[str, Any], captured: dict[str, Any]) -> Plan:
     return planning.make(procedures.named(name), given, {}, CLOUD, captured)
 
 
-def sentence(text: str) -> None:
-    """One sentence for an operator: words on one line."""
+def sentence(text: str, *secrets: str) -> None:
+    """One sentence for an operator: words on one line, and none of the secrets."""
+    assert [secret for secret in secrets if secret in text] == []
     assert text.strip()
     assert len(text.splitlines()) == 1, text
 
