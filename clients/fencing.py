@@ -77,7 +77,8 @@ class Fences:
                 [known.fence.agent],
                 input=_order(known, action),
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=self._seconds,
                 check=False,
             )
@@ -95,8 +96,12 @@ class Fences:
 def _order(host: Host, action: str) -> str:
     options = {name: value for name, value in host.fence.options.items() if name not in _OURS}
     secret = secret_of(host.fence.options)
-    lines = {"action": action, **options, **({"password": secret} if secret is not None else {})}
-    return "".join(f"{name}={_value(value)}\n" for name, value in lines.items())
+    given = {"action": action, **options, **({"password": secret} if secret is not None else {})}
+    lines = [f"{name}={_value(value)}" for name, value in given.items()]
+    # Behind the end of a line an agent would read another order.
+    if any("\n" in line for line in lines):
+        raise BadInput(f"an option or the password of host {host.name}'s fence agent has more than one line: mend it")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _value(value: object) -> str:

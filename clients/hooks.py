@@ -37,7 +37,8 @@ def run(hook: Hook, seconds: float) -> str:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=seconds,
             check=False,
         )

@@ -76,19 +76,22 @@ class Place:
         if self.container:
             running, policy, *_ = [*_words(result), "", ""]
             found = {"running": running == "true", "held": policy in (_NEVER, "")}
-            missing = result.exit_status != 0
+            missing, told = result.exit_status != 0, running in ("true", "false")
         else:
             if result.exit_status != 0:
                 raise NeedsHands(refused(self.look(), result))
             shown = _shown(result)
             # Masked on disk only, before systemd has read it, keeps nobody from starting it.
             found = {"running": shown.get("ActiveState") in _RUNS, "held": shown.get("LoadState") == "masked"}
-            missing = shown.get("LoadState") == "not-found"
+            missing, told = shown.get("LoadState") == "not-found", {"ActiveState", "LoadState"} <= shown.keys()
         if missing:
             raise NeedsHands(
                 f"there is no {self} at {self.address} ({said(result)}): say in the inventory how nova-compute runs "
                 "there"
             )
+        # What is not said must not pass for a nova-compute that is stopped.
+        if not told:
+            raise NeedsHands(f"`{self.look().text()}` did not tell its state ({said(result)}): look there, then retry")
         return found
 
     def changing(self, result: Result, steady: bool) -> str:

@@ -1,5 +1,6 @@
 """Guests: reboot one from inside, over SSH, and see that it answers."""
 
+import re
 import time
 
 from stackmend.clients.ssh import Command, Ssh
@@ -7,6 +8,7 @@ from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Step
 from stackmend.errors import AnswerLost, HostUnreachable, NeedsHands
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _LOOK_EVERY = 0.5
 
@@ -73,7 +75,11 @@ class RebootInside(Step):
             journal.check()
             try:
                 result = ssh.run(Command(self.address, _BOOT_ID, user=self.user))
-                return result.stdout.strip()
+                # What a login says besides is no boot id, and anything new would pass for a reboot.
+                if found := [word for word in result.stdout.split() if _UUID.fullmatch(word)]:
+                    return found[-1]
+                if time.monotonic() >= deadline:
+                    raise NeedsHands(f"guest {self.address} does not tell its boot id (`{_BOOT_ID}`): look at it")
             except (HostUnreachable, AnswerLost) as error:
                 # A wrong host key or refused login will not mend itself by waiting.
                 if getattr(error, "lasting", False) or time.monotonic() >= deadline:
