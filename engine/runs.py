@@ -118,6 +118,7 @@ def retry(store: Store, run_id: str, session: Session, lanes: list[str] | None =
 def skip(store: Store, run_id: str, step: str, reason: str) -> None:
     """Count a step that did not succeed as done, under the operator's name. Raises BadInput, Held."""
     run = store.run(run_id)
+    _check_not_abandoned(run)
     for lane in store.lanes(run):
         for known in lane.steps:
             if known.name == step:
@@ -163,6 +164,11 @@ def check_resumable(store: Store, run: Run, take_over: bool) -> None:
         )
 
 
+def _check_not_abandoned(run: Run) -> None:
+    if run.outcome == status.ABANDONED:
+        raise BadInput(f"run {run.id} was abandoned: what it did stays, and nothing more of it is done; plan anew")
+
+
 def _skip(store: Store, run: Run, lane: Lane, step: str, reason: str) -> None:
     work = Work(run.id, run.plan.procedure, run.plan.version)
     with _Owned(store, run) as owned:
@@ -185,6 +191,7 @@ class _Working:
                 f"run {run.id} was planned for the cloud at {run.plan.cloud.get('auth_url')}, and these credentials "
                 f"are for {session.cloud.get('auth_url')}: use the credentials of its own cloud"
             )
+        _check_not_abandoned(run)
         procedures.of_version(run.plan.procedure, run.plan.version)
         self._store, self._run, self._session, self._take_over = store, run, session, take_over
         self._work = Work(run.id, run.plan.procedure, run.plan.version)
