@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import sqlite3
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,11 +74,32 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 def _sqlite(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise BadInput("the run store must be a file: a run kept in memory can't be resumed")
-    pathlib.Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_file(pathlib.Path(url.database).expanduser())
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False})
+    sa.event.listen(engine, "do_connect", _sqlite_connecting)
     sa.event.listen(engine, "connect", _sqlite_connected)
     sa.event.listen(engine, "begin", _sqlite_begin)
     return engine
+
+
+def _make_file(file: pathlib.Path) -> None:
+    if file.exists():
+        return
+    log = file.with_name(f"{file.name}-wal")
+    if log.exists():
+        # SQLite would take the log for a leftover, and delete what was committed last.
+        raise StoreError(
+            f"the run store {file} is gone, and its log {log.name} is still there: put it back where it was, and "
+            "nothing is lost; or move the log away too, and a new run store is made"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.touch()
+
+
+def _sqlite_connecting(_dialect: Any, _record: Any, places: list[Any], options: dict[str, Any]) -> None:
+    # A file that is gone is not made anew behind the back of those who have it open.
+    places[0] = f"file:{urllib.parse.quote(places[0])}?mode=rw"
+    options["uri"] = True
 
 
 def _sqlite_connected(connection: Any, _record: Any) -> None:
@@ -108,10 +130,14 @@ def _advice(error: BaseException) -> str:
     text = str(original).lower()
     if isinstance(original, sqlite3.DatabaseError) and ("not a database" in text or "malformed" in text):
         return "restore the file from a copy or name another one with --store"
-    if "readonly" in text or "unable to open" in text:
+    if "unable to open" in text:
+        return "put the file back, make it and its directory writable, or name another one with --store"
+    if "readonly" in text:
         return "make the file and its directory writable or name another one with --store"
     if "locked" in text:
         return "another process is writing to it: try again"
     if "full" in text:
         return "free some disk space, then resume"
+    if "disk i/o" in text:
+        return "look whether its disk is full, read-only or failing, then resume"
     return "check that the database is up, then try again"

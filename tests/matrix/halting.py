@@ -1,0 +1,119 @@
+"""Commands that stand still at a chosen instant, whole, until somebody lets them go on."""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from matrix import disturbances
+from matrix.disturbances import AT, HALTED
+from matrix.stage import Instant, Stage, numbered
+from mortality import Life, Nursery
+from waiting import until
+
+Disturbance = Callable[[], None]
+_LONGEST = 120.0
+_NEVER = Instant("the end of time", 1)
+_NUMBERS = itertools.count()
+
+
+class Command:
+    """A command that is told to stand still ``at`` an instant; without one, before it has done anything."""
+
+    def __init__(
+        self,
+        nursery: Nursery,
+        stage: Stage,
+        words: Sequence[str],
+        at: Instant | None = None,
+        how: Disturbance = disturbances.halted,
+    ) -> None:
+        self._nursery, self._stage, self._how = nursery, stage, how
+        self._standing = Path(stage.desk.path(f"standing-{next(_NUMBERS)}"))
+        moment = {AT: f"{at.number} {at.name}" if at else "", HALTED: str(self._standing)}
+        pool = ThreadPoolExecutor(1)
+        told = {**stage.desk.environment(), **moment}
+        self._life: Future[Life] = pool.submit(nursery.command, told, words, mutant=named(how))
+        pool.shutdown(wait=False)
+        until(lambda: self.ended or (self._standing.exists() and stands(self.pid)), f"{words} stands still", _LONGEST)
+
+    @property
+    def pid(self) -> int:
+        """Its process, which has stood still."""
+        return int(self._standing.read_text(encoding="ascii"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return self._life.done()
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def another(self, words: Sequence[str]) -> Life:
+        """Another command, of the same user, from its beginning to its end; this one has ended."""
+        return Command(self._nursery, self._stage, words, _NEVER, self._how).life()
+
+    def to_its_end(self) -> Life:
+        """Let it go on; returns how it ended."""
+        self.go_on()
+        return self.life()
+
+    def life(self) -> Life:
+        """How it ended, once it has."""
+        return self._life.result(_LONGEST)
+
+    def leave(self) -> None:
+        """End it, where it has not ended."""
+        if not self.ended:
+            os.kill(self.pid, signal.SIGKILL)
+            self.life()
+
+
+@contextlib.contextmanager
+def halted(nursery: Nursery, stage: Stage, at: Instant, how: Disturbance = disturbances.halted) -> Iterator[Command]:
+    """The stage, played from its beginning until this instant, counted over all commands."""
+    stage.set_up()
+    while (command := Command(nursery, stage, stage._due(), at, how)).ended:
+        at = at.after(command.life().instants)
+    try:
+        yield command
+    finally:
+        command.leave()
+
+
+def sampled(stage: Stage, times: int, chance: random.Random) -> list[Instant]:
+    """Some instants of the stage, of those that come in every play: how often it looks and saves differs a little."""
+    often = Counter(stage.whole.instants)
+    found = numbered(stage.whole.instants)[stage.whole.forward :]
+    return chance.sample([one for one in found if one.number <= max(1.0, often[one.name] * 0.7)], times)
+
+
+def named(disturbance: Disturbance) -> str:
+    """How a child is told of a disturbance."""
+    return f"{disturbance.__module__}.{disturbance.__name__}"
+
+
+def stands(pid: int) -> bool:
+    """Whether all of a process has been stopped."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+
+
+def paused(pid: int, store: Path) -> bool:
+    """Pause a process, unless that is while it writes to the run store: then it goes on, and False."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: stands(pid), "it stands still")
+    with contextlib.closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as link:
+        try:
+            link.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            return False
+    return True
