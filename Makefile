@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PARTS := setup.cfg pyproject.toml
 
-.PHONY: demo test test-sim test-releases lint doc clean
+.PHONY: demo test test-sim test-releases matrix lint doc clean
 # In order, also under -j: pytest's summary is the last thing that is read.
 .NOTPARALLEL:
 
@@ -27,6 +27,11 @@ test-releases: $(VENV)/.with-test
 	  || failed="$$failed $$release"; \
 	done; \
 	test -z "$$failed" || { echo "failed on$$failed" >&2; exit 1; }
+
+# Every procedure interrupted at every instant, every call failing in every way; writes doc/crash-matrix.md. Two hours.
+matrix: $(VENV)/.with-test
+	STACKMEND_TEST_EVERY=1 STACKMEND_MATRIX_PAGE=doc/crash-matrix.md $(BIN)/python -m pytest -n auto --dist loadgroup \
+	  tests/crash tests/properties tests/openstack/test_killed.py
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .

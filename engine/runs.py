@@ -94,6 +94,8 @@ def revert(
     wanted = {lane.key for lane in chosen if lane.key not in past and lane.acted and lane.state != status.REVERTED}
     if not wanted:
         raise BadInput(f"run {run_id} has changed nothing that could be reverted")
+    # What had only just begun would go on with the next resume.
+    wanted |= {lane.key for lane in chosen if lane.key not in past and lane.state == status.INTERRUPTED}
     return _Working(store, run, session, take_over=False).go("revert", wanted)
 
 
@@ -256,7 +258,9 @@ class _Working:
         owned.writer.close()
         lanes = status.lane_statuses(self._run.plan, self._store.atoms(self._run.id), alive=False)
         outcome = status.outcome(lanes, self._run.gates)
-        ended = {lane.key for lane in lanes if lane.state in _ENDED_WELL}
+        # Of a run that was taken back, the lanes that were never begun are no more to be done.
+        over = outcome in (status.DONE, status.REVERTED)
+        ended = {lane.key for lane in lanes if over or lane.state in _ENDED_WELL}
         unfinished = [target for lane in self._run.plan.lanes if lane.key not in ended for target in lane.locks]
         self._store.end(self._run, outcome, unfinished)
         return outcome

@@ -1,14 +1,18 @@
 """Commands that die at a chosen instant, for real: the process is killed by the kernel, nothing is cleaned up.
 
-An instant lies before and after every write to the run store, and around every side effect: before the call
-leaves, and after the service has answered but before anybody in the process has seen the answer. They are counted
-as they come, so a step that is written tomorrow is covered tomorrow.
+An instant lies before and after every write to the run store; around every side effect: before the call leaves,
+after the service has answered but before anybody in the process has seen the answer, and once it was seen; and
+inside every wait. They are counted as they come, so a step that is written tomorrow is covered tomorrow.
+
+A child may be told a mutant, a function by its dotted name (as those of tests/matrix/mutants.py): it is called before
+the command begins, and breaks a rule of the task contract on purpose, or disturbs the process in some other way.
 
 Run as a program it is a nursery: it imports stackmend once, then forks a child for each command it is given.
 """
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import signal
@@ -56,13 +60,27 @@ class Nursery:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def command(self, environment: dict[str, str], words: Sequence[str], die_at: int | None = None) -> Life:
-        """Run ``stackmend WORDS`` and let it die at its ``die_at``-th instant, if it lives that long."""
+    def command(
+        self,
+        environment: dict[str, str],
+        words: Sequence[str],
+        die_at: int | None = None,
+        of: str = "",
+        mutant: str = "",
+    ) -> Life:
+        """Run ``stackmend WORDS`` and let it die at its ``die_at``-th instant (``of`` that name), if it comes."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         files = {name: str(self._directory / name) for name in ("instants", "out", "err")}
-        order = {"words": list(words), "environment": environment, "die_at": die_at, "files": files}
+        order = {
+            "words": list(words),
+            "environment": environment,
+            "die_at": die_at,
+            "of": of,
+            "files": files,
+            "mutant": mutant,
+        }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         code = int(self._process.stdout.readline())
@@ -73,8 +91,8 @@ class Nursery:
 class Fate:
     """Counts instants, writes them down, and kills the process at the chosen one."""
 
-    def __init__(self, die_at: int | None, record: str) -> None:
-        self._die_at = die_at
+    def __init__(self, die_at: int | None, of: str, record: str) -> None:
+        self._die_at, self._of = die_at, of
         self._record = os.open(record, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND)
         self._lived = 0
         self._lock = threading.Lock()
@@ -82,48 +100,82 @@ class Fate:
     def instant(self, name: str) -> None:
         """One instant has come."""
         with self._lock:
-            self._lived += 1
+            self._lived += self._of in ("", name)
             os.write(self._record, f"{name}\n".encode())
-            if self._lived == self._die_at:
+            if self._lived == self._die_at and self._of in ("", name):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(self, name: str, effect: Callable[..., Any]) -> Callable[..., Any]:
-        """The same effect with an instant before it and one after it, its answer not yet delivered."""
+    def around(self, effect: Callable[..., Any], named: Callable[..., str]) -> Callable[..., Any]:
+        """The same effect with an instant before it, and one after it; ``named`` tells its name from what it is given.
+
+        Where ``named`` tells none, it is no effect.
+        """
 
         @functools.wraps(effect)
         def mortal(*args: Any, **kwargs: Any) -> Any:
+            if not (name := named(*args, **kwargs)):
+                return effect(*args, **kwargs)
             self.instant(f"before {name}")
             try:
                 return effect(*args, **kwargs)
             finally:
-                self.instant(f"after {name}, answer not delivered")
+                self.instant(f"after {name}")
+
+        return mortal
+
+    def inside(self, wait: Callable[..., Any], named: Callable[..., str]) -> Callable[..., Any]:
+        """The same wait, with an instant in it."""
+
+        @functools.wraps(wait)
+        def mortal(*args: Any, **kwargs: Any) -> Any:
+            self.instant(f"waiting for {named(*args, **kwargs)}")
+            return wait(*args, **kwargs)
 
         return mortal
 
 
 def make_mortal(fate: Fate) -> None:
-    """Put instants around every write to the run store and every side effect of this process."""
+    """Put instants around every write to the run store and every side effect of this process, and into its waits."""
     from keystoneauth1.session import Session
 
+    from stackmend.clients.cloud import Cloud
     from stackmend.clients.database import Database
     from stackmend.clients.fencing import Fences
+    from stackmend.clients.polls import Poll
     from stackmend.clients.ssh import Ssh
     from stackmend.engine import ownership, store, writer
+    from stackmend.engine.journal import Journal
 
     for module in (ownership, store, writer):
         module.writing = _mortal_writing(fate, module.writing)  # type: ignore[attr-defined]
-    request = Session.request
+    # The same call twice: what lies between the two ends is an answer that came and was not delivered.
+    Session.request = fate.around(Session.request, _request_name)
+    for owner, method, named in (
+        (Cloud, "send", lambda _, call, *__: f"{_verb(call.method, call.path, call.body)}, answer delivered"),
+        (Database, "insert", lambda _, one: f"INSERT {one.table}"),
+        (Database, "change", lambda _, changes: f"UPDATE {', '.join(sorted({one.table for one in changes}))}"),
+        (Ssh, "run", lambda *_: "ssh command"),
+        (Fences, "switch", lambda _, __, action: f"fence {action}"),
+    ):
+        setattr(owner, method, fate.around(getattr(owner, method), named))
+    Poll.wait = fate.inside(Poll.wait, lambda poll, *_, **__: poll._name)  # type: ignore[method-assign]
+    Journal.pause = fate.inside(Journal.pause, lambda *_: "a pause")  # type: ignore[method-assign]
 
-    def mortal_request(self: Session, url: str, method: str, **kwargs: Any) -> Any:
-        if method == "GET" or url.endswith("/auth/tokens"):
-            return request(self, url, method, **kwargs)
-        return fate.around(f"{method} {url.rpartition('/')[2]}", request)(self, url, method, **kwargs)
 
-    Session.request = mortal_request
-    Database.insert = fate.around("a new row", Database.insert)  # type: ignore[method-assign]
-    Database.change = fate.around("statements", Database.change)  # type: ignore[method-assign]
-    Ssh.run = fate.around("ssh command", Ssh.run)  # type: ignore[method-assign]
-    Fences.switch = fate.around("fence", Fences.switch)  # type: ignore[method-assign]
+def _request_name(_: Any, url: str, method: str, **given: Any) -> str:
+    if method == "GET" or url.endswith("/auth/tokens"):
+        return ""
+    return _verb(method, url, given.get("json"))
+
+
+def _verb(method: str, path: str, body: Any) -> str:
+    """A call as a reader knows it: what it does to which kind of thing."""
+    kind = [part for part in path.split("?")[0].split("/") if not _is_id(part)][-1]
+    return f"{method} {kind} {next(iter(body), '') if isinstance(body, dict) else ''}".rstrip()
+
+
+def _is_id(part: str) -> bool:
+    return not part or len(part) >= 32 or part.isdigit()
 
 
 def _mortal_writing(fate: Fate, writing: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,7 +195,10 @@ def _child(order: dict[str, Any]) -> int:
     os.environ.update(order["environment"])
     from stackmend.shell import main
 
-    make_mortal(Fate(order["die_at"], order["files"]["instants"]))
+    if order["mutant"]:
+        module, _, name = order["mutant"].rpartition(".")
+        getattr(importlib.import_module(module), name)()
+    make_mortal(Fate(order["die_at"], order["of"], order["files"]["instants"]))
     code = main(order["words"])
     sys.stdout.flush()
     return code

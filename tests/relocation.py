@@ -1,16 +1,13 @@
 """A host that dies, and a desk from which its servers are moved by the databases."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
 from desk import Ended
-from host_rehearsal import HostRehearsal
 from living import LivingDesk, MakeLiving, make_living  # noqa: F401
 
 HOST, TO, EMPTY = "sim-c01", "sim-c02", "sim-c03"
 MOVED = ("db", "disk", "idle", "web")
-_KINDS = ("server.", "service.", "allocation.", "port.update", "attachment.", "bdm.", "guest.", "sql.", "host.reset")
 
 
 class DatabaseDesk(LivingDesk):
@@ -71,18 +68,6 @@ class DatabaseDesk(LivingDesk):
         rows = [row for row in self.table("nova", "migrations") if not row["deleted"]]
         assert {row["migration_type"] for row in rows} <= {"evacuation"}
         return {names[row["instance_uuid"]]: row["status"] for row in rows}
-
-
-class Relocation(HostRehearsal):
-    """A relocation, again and again."""
-
-    def effects_now(self) -> Counter[tuple[str, str]]:
-        """What has really happened, counted; new attachments and records have new ids each time."""
-        anew = ("attachment.", "sql.insert")
-        return Counter(
-            (effect["kind"], "" if effect["kind"].startswith(anew) else str(effect["target"]))
-            for effect in self.desk.cloud.journal(*_KINDS)
-        )
 
 
 def dying_desk(make: MakeLiving, **seed: Any) -> DatabaseDesk:

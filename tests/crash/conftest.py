@@ -1,16 +1,23 @@
-"""A power loss to recover from, and a nursery for those who die of it."""
+"""A nursery for those who die, and the stages on which they do."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from living import MakeLiving, make_living  # noqa: F401
+from matrix.page import pytest_terminal_summary, record  # noqa: F401
+from matrix.stage import MakeStage, stages
 from mortality import Nursery
-from rehearsal import SEED, Rehearsal
 
 
 @pytest.fixture
-def rehearsal(make_desk: Any, tmp_path: Path) -> Iterator[Rehearsal]:
-    """The same power loss, as often as a test wants it."""
-    with Nursery(tmp_path) as nursery:
-        yield Rehearsal(make_desk(**SEED), nursery)
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    """One for each test."""
+    with Nursery(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def make_stage(make_living: MakeLiving, nursery: Nursery) -> MakeStage:  # noqa: F811
+    """Makes the stage of a scenario."""
+    return stages(make_living, nursery)

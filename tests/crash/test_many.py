@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from desk import Desk, quick
-from rehearsal import essence, left_behind
+from truth import left_behind, rows
 from waiting import until
 
 SERVERS = 60
@@ -21,7 +21,7 @@ def test_killed_in_the_middle_of_many_lanes(make_desk: Any) -> None:
     seed = int(os.environ.get("STACKMEND_TEST_SEED") or random.randrange(10_000))
     chance = random.Random(seed)
     desk: Desk = make_desk(hosts=5, servers=SERVERS, volumes_per_server=2)
-    before = essence(desk)
+    before = rows(desk)
     volumes = list(desk.volumes.values())
     chance.shuffle(volumes)
     lost, wrong = volumes[:12], volumes[12:24]
@@ -48,5 +48,5 @@ def test_killed_in_the_middle_of_many_lanes(make_desk: Any) -> None:
     assert resets == dict.fromkeys(wrong, 1), f"seed {seed}"
     assert set(attached.values()) == {1}, f"seed {seed}"
     assert len(attached) == len(lost), f"seed {seed}"
-    assert essence(desk) == before, f"seed {seed}"
+    assert rows(desk) == before, f"seed {seed}"
     assert left_behind(desk.store) == [], f"seed {seed}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from desk import Desk, MakeDesk, quick
 from mortality import KILLED, Life, Nursery
-from rehearsal import left_behind
+from truth import left_behind
 
 # Of the instants, one of so many.
 EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "4"))

@@ -1,0 +1,46 @@
+"""Each procedure, stopped after a step and taken back: the cloud is as it was, or that step is past no return."""
+
+import pytest
+from matrix import page
+from matrix.scenarios import SCENARIOS
+from matrix.stage import MakeStage, Stage
+from mortality import KILLED
+from truth import apart, left_behind, rows
+
+_NAMES = [name for name, scenario in SCENARIOS.items() if not scenario.reverted]
+
+
+@pytest.mark.parametrize("hand", page.HANDS[:2])
+@pytest.mark.parametrize("name", _NAMES)
+def test_taken_back(make_stage: MakeStage, record: page.Record, name: str, hand: int) -> None:
+    stage = make_stage(name)
+    noted = [one for one in stage.points(1) if one.name == "after a commit"]
+    counted = {"taken_back": 0, "past_no_return": 0, "nothing_done": 0}
+    for death in noted[hand :: 2 if page.WHOLE else 29]:
+        stage.set_up()
+        if stage.command(stage.start, death).code == KILLED:
+            counted[taken_back(stage, str(death))] += 1
+    record("taken back", name, **counted)
+
+
+def taken_back(stage: Stage, where: str) -> str:
+    """Revert what was begun; what came of it."""
+    if stage.state() in (None, "awaiting-approval"):
+        return "nothing_done"
+    stopped = rows(stage.desk)
+    life = stage.command(["revert", "work"])
+    if "changed nothing" in life.err:
+        assert apart(stopped, stage.before) == {}, f"{where}: {life.err}"
+        return "nothing_done"
+    if "can't be taken back" in life.err:
+        assert life.code == 4, f"{where}: {life.err}"
+        assert apart(rows(stage.desk), stopped) == {}, f"{where}: refused, and yet something changed"
+        stage.as_undisturbed(where, stage.go_on())
+        return "past_no_return"
+    assert (life.code, stage.state()) == (0, "reverted"), f"{where}: {life.err}"
+    now = rows(stage.desk)
+    # A migration there and one back are two records more.
+    now.pop("migrations")
+    assert apart(now, stage.before) == {}, f"{where}: {life.err}"
+    assert left_behind(stage.desk.store) == [], where
+    return "taken_back"
