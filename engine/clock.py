@@ -1,5 +1,7 @@
-"""Time as it is stored: UTC, ISO 8601, to the millisecond."""
+"""Time as it is stored: UTC, ISO 8601, to the millisecond; and seconds that nobody can set."""
 
+import pathlib
+import time
 from datetime import UTC, datetime
 
 
@@ -21,3 +23,24 @@ def parsed(text: str) -> datetime:
 def age(text: str) -> float:
     """Seconds since ``text``; negative when the clock has been set back."""
     return (datetime.now(UTC) - parsed(text)).total_seconds()
+
+
+def boot() -> str:
+    """The id of this machine's boot, empty where it is not to be had."""
+    try:
+        return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def uptime() -> str:
+    """This moment by the seconds since this machine's boot, which go on whatever the clock is set to."""
+    return f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} s of {boot()}"
+
+
+def elapsed(then: str | None) -> float | None:
+    """Seconds since ``then`` (from ``uptime``); None when that was on another machine, or before its last boot."""
+    seconds, _, known = (then or "").partition(" s of ")
+    if not known or known != boot():
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - float(seconds)

@@ -6,6 +6,7 @@ which request id, and what the target looked like before.
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -32,12 +33,13 @@ class Record:
     """One step's intents; ``request_id`` is ours and goes out with the call, ``answered`` is the service's.
 
     ``before`` is of the first attempt, ``mark`` of the last. ``granted``: how many attempts had been made when an
-    operator last asked for more.
+    operator last asked for more. ``uptime``: when the last intent was made, by the machine's uptime.
     """
 
     began: str
     attempt: int = 0
     intended: str | None = None
+    uptime: str | None = None
     before: dict[str, Any] = field(default_factory=dict)
     mark: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
@@ -74,6 +76,7 @@ class Journal:
         self._stop = stop
         self._settle = settle
         self._past = past
+        self._seen: dict[str, float] = {}
 
     def record(self, step: str) -> Record | None:
         """The step's record, or None when it was never begun, or the lane has no such step."""
@@ -86,7 +89,7 @@ class Journal:
 
     def may_still_arrive(self, record: Record) -> bool:
         """Whether a call whose answer never came can still be on its way to the service."""
-        return record.acted and record.answered is None and 0 <= clock.age(str(record.intended)) < self._settle
+        return record.acted and record.answered is None and self._age(record) < self._settle
 
     def intend(self, step: str, record: Record, before: dict[str, Any], mark: dict[str, Any]) -> Record:
         """Make the intent durable; returns the record to act under. Raises Stopped."""
@@ -96,6 +99,7 @@ class Journal:
             record,
             attempt=attempt,
             intended=clock.now(),
+            uptime=clock.uptime(),
             before=record.before or before,
             mark=mark,
             request_id=self._request_id(step, attempt),
@@ -118,7 +122,7 @@ class Journal:
     def undoing(self, step: str, record: Record, found: dict[str, Any]) -> Record:
         """Make durable that a revert of the step was begun, and what it found."""
         self.check()
-        undo = replace(record, undo={"intended": clock.now(), "found": found})
+        undo = replace(record, undo={"intended": clock.now(), "uptime": clock.uptime(), "found": found})
         self._save(step, undo)
         self.check()
         return undo
@@ -147,6 +151,16 @@ class Journal:
         """Wait between two looks at the cloud. Raises Stopped at once when the run is stopped."""
         if self._stop.wait(seconds):
             raise Stopped
+
+    def _age(self, record: Record) -> float:
+        """Seconds since the intent, by clocks that can be believed; else since we first saw it."""
+        age = clock.elapsed(record.uptime)
+        if age is None:
+            # Made on another machine, or before a boot: where our clock says that it is yet to come, one is wrong.
+            age = clock.age(str(record.intended))
+        if age >= 0:
+            return age
+        return time.monotonic() - self._seen.setdefault(str(record.intended), time.monotonic())
 
     def _request_id(self, step: str, attempt: int) -> str:
         return f"req-{uuid.uuid5(uuid.UUID(self._run_id), f'{step}#{attempt}')}"

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from stackmend.engine import tables
+from stackmend.engine import clock, tables
 from stackmend.engine.database import reading, writing
 from stackmend.errors import Held, LeaseLost, StoreError
 
@@ -37,7 +37,7 @@ class Owner:
     @classmethod
     def me(cls) -> "Owner":
         """This process."""
-        return cls(whoami(), socket.gethostname(), os.getpid(), _start_time(os.getpid()), _boot())
+        return cls(whoami(), socket.gethostname(), os.getpid(), _start_time(os.getpid()), clock.boot())
 
     def __str__(self) -> str:
         return f"{self.user} on {self.host}, process {self.pid}"
@@ -46,7 +46,7 @@ class Owner:
         """Whether the process is certainly gone; False also when it runs on a machine we can't see into."""
         if self.host != socket.gethostname():
             return False
-        return self.boot != _boot() or self.started != _start_time(self.pid)
+        return self.boot != clock.boot() or self.started != _start_time(self.pid)
 
 
 def whoami() -> str:
@@ -145,10 +145,6 @@ class Lease:
     def _mine(self) -> sa.Update:
         ours = (tables.RUNS.c.id == self._run_id) & (tables.RUNS.c.epoch == self.epoch)
         return sa.update(tables.RUNS).where(ours)
-
-
-def _boot() -> str:
-    return _read("/proc/sys/kernel/random/boot_id")
 
 
 def _start_time(pid: int) -> str:

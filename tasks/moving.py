@@ -169,7 +169,9 @@ class Moving(ApiStep):
         while True:
             listed = polls.migrations.look(self.target, afresh=True)
             if record.undo is not None:
-                back = replace(record, intended=record.undo["intended"], mark=record.undo["found"], answered=None)
+                undo = record.undo
+                sent = {"intended": undo["intended"], "uptime": undo.get("uptime"), "answered": None}
+                back = replace(record, **sent, mark=undo["found"])
                 if moves.since(self.away_from(home, listed), back) or self.busy(self.look(polls)["task_state"]):
                     return back
                 if journal.may_still_arrive(back):

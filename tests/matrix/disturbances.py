@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# The number and name of the instant, and the file in which a process that stands still leaves its id.
-AT, HALTED = "STACKMEND_TEST_AT", "STACKMEND_TEST_HALTED"
+# The number and name of the instant, and the file in which the process leaves its id.
+AT, PID = "STACKMEND_TEST_AT", "STACKMEND_TEST_PID"
 HOUR = 3600.0
 # Linux's capabilities to disregard what a file's mode says, and the layout of capset(2).
 _DISREGARD_MODES = 1 << 1 | 1 << 2
@@ -38,6 +38,11 @@ def halted_impatient() -> None:
     halted()
 
 
+def none() -> None:
+    """Nothing befalls it."""
+    _leave_id()
+
+
 def clock_back() -> None:
     """The clock is set back by an hour."""
     _from_the_instant(lambda: _shift(-HOUR))
@@ -49,6 +54,7 @@ def clock_ahead() -> None:
 
 
 def _from_the_instant(befall: Callable[[], None]) -> None:
+    _leave_id()
     number, _, name = os.environ.get(AT, "").partition(" ")
     if not number:
         befall()
@@ -64,11 +70,14 @@ def _from_the_instant(befall: Callable[[], None]) -> None:
     fate.instant = instant
 
 
+def _leave_id() -> None:
+    if place := os.environ.get(PID):
+        written = Path(f"{place}.new")
+        written.write_text(str(os.getpid()), encoding="ascii")
+        written.rename(place)
+
+
 def _halt() -> None:
-    standing = Path(os.environ[HALTED])
-    written = standing.with_suffix(".new")
-    written.write_text(str(os.getpid()), encoding="ascii")
-    written.rename(standing)
     # To this thread: it goes no further, not even by an instruction.
     signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 

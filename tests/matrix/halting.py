@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from matrix import disturbances
-from matrix.disturbances import AT, HALTED
+from matrix.disturbances import AT, PID
 from matrix.stage import Instant, Stage, numbered
 from mortality import Life, Nursery
 from waiting import until
@@ -24,7 +24,7 @@ _NUMBERS = itertools.count()
 
 
 class Command:
-    """A command that is told to stand still ``at`` an instant; without one, before it has done anything."""
+    """A command that is under way, and is disturbed ``at`` an instant; without one, before it has done anything."""
 
     def __init__(
         self,
@@ -35,18 +35,23 @@ class Command:
         how: Disturbance = disturbances.halted,
     ) -> None:
         self._nursery, self._stage, self._how = nursery, stage, how
-        self._standing = Path(stage.desk.path(f"standing-{next(_NUMBERS)}"))
-        moment = {AT: f"{at.number} {at.name}" if at else "", HALTED: str(self._standing)}
+        self._pid = Path(stage.desk.path(f"pid-{next(_NUMBERS)}"))
+        moment = {AT: f"{at.number} {at.name}" if at else "", PID: str(self._pid)}
         pool = ThreadPoolExecutor(1)
         told = {**stage.desk.environment(), **moment}
         self._life: Future[Life] = pool.submit(nursery.command, told, words, mutant=named(how))
         pool.shutdown(wait=False)
-        until(lambda: self.ended or (self._standing.exists() and stands(self.pid)), f"{words} stands still", _LONGEST)
 
     @property
     def pid(self) -> int:
-        """Its process, which has stood still."""
-        return int(self._standing.read_text(encoding="ascii"))
+        """Its process."""
+        until(self._pid.exists, "it has begun", _LONGEST)
+        return int(self._pid.read_text(encoding="ascii"))
+
+    def stood(self) -> bool:
+        """Wait until it stands still; False when it came to its end before that."""
+        until(lambda: self.ended or stands(self.pid), "it stands still", _LONGEST)
+        return not self.ended
 
     @property
     def ended(self) -> bool:
@@ -81,7 +86,7 @@ class Command:
 def halted(nursery: Nursery, stage: Stage, at: Instant, how: Disturbance = disturbances.halted) -> Iterator[Command]:
     """The stage, played from its beginning until this instant, counted over all commands."""
     stage.set_up()
-    while (command := Command(nursery, stage, stage._due(), at, how)).ended:
+    while not (command := Command(nursery, stage, stage._due(), at, how)).stood():
         at = at.after(command.life().instants)
     try:
         yield command
@@ -103,7 +108,10 @@ def named(disturbance: Disturbance) -> str:
 
 def stands(pid: int) -> bool:
     """Whether all of a process has been stopped."""
-    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False
 
 
 def paused(pid: int, store: Path) -> bool:
