@@ -13,7 +13,7 @@ from pathlib import Path
 
 from matrix import disturbances
 from matrix.disturbances import AT, PID
-from matrix.stage import Instant, Stage, numbered
+from matrix.stage import Instant, Stage, kind_of, numbered
 from mortality import Life, Nursery
 from waiting import until
 
@@ -96,9 +96,20 @@ def halted(nursery: Nursery, stage: Stage, at: Instant, how: Disturbance = distu
 
 def sampled(stage: Stage, times: int, chance: random.Random) -> list[Instant]:
     """Some instants of the stage, of those that come in every play: how often it looks and saves differs a little."""
+    return chance.sample(_steady(stage), times)
+
+
+def sampled_owned(stage: Stage, times: int, chance: random.Random, share: float = 1.0) -> list[Instant]:
+    """Some from the first effect on, when the process has taken the run; and of these only the first ``share``."""
+    found = _steady(stage)
+    first = next(place for place, one in enumerate(found) if kind_of(one.name) == "effect")
+    return chance.sample(found[first : first + round((len(found) - first) * share)], times)
+
+
+def _steady(stage: Stage) -> list[Instant]:
     often = Counter(stage.whole.instants)
     found = numbered(stage.whole.instants)[stage.whole.forward :]
-    return chance.sample([one for one in found if one.number <= max(1.0, often[one.name] * 0.7)], times)
+    return [one for one in found if one.number <= max(1.0, often[one.name] * 0.7)]
 
 
 def named(disturbance: Disturbance) -> str:
