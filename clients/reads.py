@@ -11,7 +11,7 @@ from typing import Any
 
 from stackmend.clients.calls import masked
 from stackmend.clients.cloud import PAGE, Cloud
-from stackmend.errors import BadInput
+from stackmend.errors import BadInput, Unreachable
 
 Row = dict[str, Any]
 
@@ -246,7 +246,11 @@ def _until_empty(
     """A list of a service that pages without links: only an empty page is surely the last."""
     rows: list[Row] = []
     query = {"limit": PAGE, **params}
+    seen: set[str] = set()
     while found := cloud.get(service, path, query, version)[key]:
+        if not {row["id"] for row in found} - seen:
+            raise Unreachable(f"{service} sends {path} round in circles: a page came twice.")
+        seen.update(row["id"] for row in found)
         rows.extend(found)
         query |= after(rows)
     return rows

@@ -1,16 +1,20 @@
 """Making a plan: capture, draft, and the exact text of every step. Nothing is changed."""
 
+import contextlib
 import graphlib
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from stackmend.engine import clock, parameters, procedures
 from stackmend.engine.ownership import whoami
-from stackmend.engine.plan import Lane, Plan
+from stackmend.engine.plan import Lane, Plan, digest_of
 from stackmend.engine.procedures import Doors, Procedure, planned
-from stackmend.errors import BadInput, PlanRefused
+from stackmend.errors import BadInput, CloudError, PlanRefused
+
+LOG = logging.getLogger(__name__)
 
 
 def make(
@@ -26,24 +30,47 @@ def make(
     are wrong, CloudError when the cloud doesn't answer.
     """
     values = parameters.parse(procedure.name, procedure.parameters, given)
-    capture = captured if captured is not None else procedure.capture(doors, values)
-    draft = procedure.draft(capture, values)
-    lanes = [replace(lane, steps=[planned(step) for step in procedure.lane_steps(lane)]) for lane in draft.lanes]
-    _check_names(lanes)
-    return Plan(
-        procedure=procedure.name,
-        version=procedure.version,
-        cloud=cloud,
-        made_at=clock.now(),
-        made_by=whoami(),
-        parameters=values,
-        capture={key: value for key, value in capture.items() if key != "servers"},
-        stages=list(procedure.stages),
-        lanes=lanes,
-        verdicts=draft.verdicts,
-        notes=draft.notes,
-        estimate_seconds=draft.estimate_seconds,
-    ).frozen()
+    with _readable():
+        found = captured if captured is not None else procedure.capture(doors, values)
+        draft = procedure.draft(found, values)
+        lanes = [replace(lane, steps=[planned(step) for step in procedure.lane_steps(lane)]) for lane in draft.lanes]
+        _check_names(lanes)
+        return Plan(
+            procedure=procedure.name,
+            version=procedure.version,
+            cloud=cloud,
+            made_at=clock.now(),
+            made_by=whoami(),
+            parameters=values,
+            capture={key: value for key, value in found.items() if key != "servers"},
+            stages=list(procedure.stages),
+            lanes=lanes,
+            verdicts=draft.verdicts,
+            notes=draft.notes,
+            estimate_seconds=draft.estimate_seconds,
+        ).frozen()
+
+
+def capture(procedure: Procedure, values: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
+    """What the procedure records of the cloud. Raises CloudError also for an answer of a form that no API promises."""
+    with _readable():
+        found = procedure.capture(doors, values)
+        # Text that is no Unicode could not be written to any file.
+        digest_of(found)
+        return found
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        LOG.debug("an answer that can't be read", exc_info=True)
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CloudError(
+            f"the cloud answered something that its APIs do not promise ({what}): nothing was changed; see with -v "
+            "which answer it was, and whether a proxy or another release has made it"
+        ) from error
 
 
 def check(plan: Plan, where: str) -> None:

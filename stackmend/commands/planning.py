@@ -30,7 +30,7 @@ def plan_for(command: Asking, parsed_args: argparse.Namespace, found: Opened) ->
     if parsed_args.capture and not procedure.to_capture:
         raise BadInput(f"{procedure.name} recovers to no earlier capture: leave --capture out")
     if parsed_args.capture:
-        captured = procedure.capture(found.doors, values)
+        captured = planning.capture(procedure, values, found.doors)
         captured["then"] = read_capture(parsed_args.capture, found.cloud, captured["format"])
     return planning.make(procedure, given, found.doors, found.cloud, captured)
 
@@ -110,7 +110,7 @@ class Capture(Asking):
         procedure = procedures.named(parsed_args.procedure or "power-loss")
         values = parameters.parse(procedure.name, procedure.parameters, self.given(parsed_args))
         with self.doors(parsed_args, self.settings(parsed_args)) as found:
-            captured = procedure.capture(found.doors, values)
+            captured = planning.capture(procedure, values, found.doors)
             kept = {**captured, "cloud": found.cloud}
             plans.write_json({**kept, "digest": plans.digest_of(kept)}, parsed_args.output)
         told = {
