@@ -14,7 +14,7 @@ from stackmend.engine.plan import digest_of
 
 
 @pytest.mark.parametrize("name", PROCEDURES)
-@few(30)
+@few(20)
 @given(data=st.data())
 def test_every_rule(name: str, data: st.DataObject) -> None:
     captured, plan = data.draw(plans(name))
