@@ -100,6 +100,19 @@ class SignIn:
         except (ConfigException, ksa.AuthPluginException) as error:
             said = " ".join(str(error).split()).rstrip(".")
             raise BadInput(f"{_which(self.name)} has no usable authentication ({said}).") from None
+        request = session.request
+
+        def no_circle(url: str, method: str, **given: Any) -> Any:
+            # A 401 to what needs no token would have keystoneauth sign in, in the middle of signing in: it would wait
+            # for itself for ever.
+            try:
+                return request(url, method, **given)
+            except ksa.Unauthorized as error:
+                if method == "GET" and given.get("authenticated") is False:
+                    raise ksa.DiscoveryFailure(str(error)) from error
+                raise
+
+        session.request = no_circle  # type: ignore[method-assign]
         return session
 
     @property
