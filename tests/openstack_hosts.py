@@ -4,6 +4,7 @@ Its shell is the simulated cloud's; what it does to nova-compute is done to the 
 """
 
 import asyncio
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,8 @@ class LabHost:
         self.name = name
         self.masked = False
         self._lab = lab
+        # One thing at a time, as systemd does: who asked for the first may be dead when the second comes.
+        self._job = threading.Lock()
 
     def boot_id(self) -> str:
         """It boots once."""
@@ -46,6 +49,10 @@ class LabHost:
             return Outcome(5, stderr=f"Unit {unit}.service could not be found.\n")
         if verb == "show":
             return Outcome(stdout=self._shown())
+        with self._job:
+            return self._does(verb, unit)
+
+    def _does(self, verb: str, unit: str) -> Outcome:
         if verb in ("mask", "unmask"):
             self.masked = verb == "mask"
             return Outcome()

@@ -1,7 +1,8 @@
 """Servers of a real OpenStack on its three hosts, with their volumes; and the nine that most tests begin with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -157,6 +158,36 @@ class Town:
             return bool(found.status == status and found.task_state is None)
 
         until(there, f"{name} {status}", 120)
+
+
+@contextmanager
+def towns(lab: OpenStackLab) -> Iterator[MakeTown]:
+    """Builds towns, each on a clean lab."""
+    with ExitStack() as stack:
+
+        def make(servers: Servers) -> Town:
+            lab.reset()
+            built = stack.enter_context(Town(lab, servers))
+            built.build()
+            return built
+
+        yield make
+
+
+def make_stale(
+    lab: OpenStackLab, town: Town, *, busy: Sequence[str], failed: Sequence[str] = (), lost: Sequence[str]
+) -> None:
+    """What a power loss and careless hands leave behind.
+
+    ``busy``: servers whose task never ended; ``failed``: volumes in error; ``lost``: volumes whose attachments cinder
+    has lost.
+    """
+    for name in busy:
+        statement(lab, "nova", "UPDATE instances SET task_state='powering-off' WHERE uuid=:id", id=town.servers[name])
+    for name in failed:
+        town.reset_volume(name, status="error")
+    for name in lost:
+        town.reset_volume(name, status="available", attach_status="detached")
 
 
 def statement(lab: OpenStackLab, database: str, text: str, **values: str) -> None:

@@ -1,28 +1,27 @@
 """What the tests on the real OpenStack share: a town that is built anew, and an operator in front of it."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from openstack_client import Judge
 from openstack_operator import Operator, operator_of
-from openstack_town import NINE, MakeTown, Servers, Town
+from openstack_town import NINE, MakeTown, Town, towns
 
 from stackmend.lab.openstack.control import OpenStackLab
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say who was killed, and with which seed."""
+    for report in terminalreporter.stats.get("passed", []):
+        for told in [value for name, value in report.user_properties if name == "killed"]:
+            terminalreporter.write_line(f"killed on the real OpenStack: {told}")
 
 
 @pytest.fixture
 def make_town(openstack_lab: OpenStackLab) -> Iterator[MakeTown]:
     """Builds a town on a clean lab."""
-    with ExitStack() as stack:
-
-        def make(servers: Servers) -> Town:
-            openstack_lab.reset()
-            built = stack.enter_context(Town(openstack_lab, servers))
-            built.build()
-            return built
-
+    with towns(openstack_lab) as make:
         yield make
 
 

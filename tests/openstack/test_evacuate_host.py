@@ -4,11 +4,11 @@ The judge is OpenStack's own client.
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from openstack_client import Judge, standing
+from openstack_client import Judge
 from openstack_hosts import Doors
+from openstack_moves import evacuated, evacuations, moved, whole
 from openstack_operator import Operator
 from openstack_town import MakeTown, Servers, records
 
@@ -24,30 +24,7 @@ SERVERS: Servers = {
     "twin-1": {"host": 0, "volumes": ["twin-1-data"], "apart": "twins"},
     "twin-2": {"host": 1, "volumes": [], "apart": "twins"},
 }
-MOVED = [name for name, spec in SERVERS.items() if spec["host"] == 0]
-
-
-def expected(found: dict[str, Any], source: str) -> dict[str, Any]:
-    """Every server whole on the host where it is found, which is not the one that died."""
-    assert source not in {row["host"] for row in found.values()}
-    whole = {}
-    for name, row in found.items():
-        volumes = [*SERVERS[name]["volumes"], *([f"{name}-root"] if SERVERS[name].get("root") else [])]
-        whole[name] = standing(row["host"], volumes, "SHUTOFF" if SERVERS[name].get("stopped") else "ACTIVE")
-    return whole
-
-
-def held_there_too(found: dict[str, Any], source: str) -> dict[str, Any]:
-    """The same before the host is back: its servers still hold what they had there."""
-    return {
-        name: {**row, "held_on": sorted([*row["held_on"], source])} if name in MOVED else row
-        for name, row in found.items()
-    }
-
-
-def evacuated(found: dict[str, Any], source: str, status: str) -> dict[str, Any]:
-    """One evacuation for each server, to where it is."""
-    return {name: [("evacuation", source, found[name]["host"], status)] for name in MOVED}
+MOVED = moved(SERVERS)
 
 
 def test_killed_resumed_and_the_host_returns(
@@ -75,10 +52,10 @@ def test_killed_resumed_and_the_host_returns(
     assert (report["state"], report["exceptions"]) == ("done", [])
 
     gone = judge.places(town.servers, hosts)
-    assert gone == held_there_too(expected(gone, source), source)
+    assert gone == evacuated(SERVERS, gone, source)
     assert (gone["twin-1"]["host"], gone["twin-2"]["host"]) == (third, second)
     assert judge.state(town.ids())["mapped"] == mapped
-    assert judge.moves(town.servers, source) == evacuated(gone, source, "done")
+    assert judge.moves(town.servers, source) == evacuations(SERVERS, gone, source, "done")
     starts = {name: judge.events(town.servers[name], "start") for name in MOVED}
     assert {name: len(found) for name, found in starts.items()} == {name: int(name != "old-1") for name in MOVED}
     when = {name: found[0]["Start Time"] for name, found in starts.items() if found}
@@ -93,8 +70,8 @@ def test_killed_resumed_and_the_host_returns(
         operator.finds("run", "host-return", source, "--yes", "--key", "back")
     report = operator.report("back")
     assert (report["state"], report["exceptions"]) == ("done", [])
-    assert judge.places(town.servers, hosts) == expected(gone, source)
-    assert judge.moves(town.servers, source) == evacuated(gone, source, "completed")
+    assert judge.places(town.servers, hosts) == whole(SERVERS, gone)
+    assert judge.moves(town.servers, source) == evacuations(SERVERS, gone, source, "completed")
     service = judge.compute(source)
     assert (service["Status"], service["State"], service["Forced Down"]) == ("enabled", "up", False)
     assert judge.used(source) == {"VCPU": 0, "MEMORY_MB": 0, "DISK_GB": 0}

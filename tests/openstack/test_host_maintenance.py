@@ -4,11 +4,11 @@ The judge is OpenStack's own client. The lab's hosts have no SSH server: they ar
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from openstack_client import Judge, standing
+from openstack_client import Judge
 from openstack_hosts import Doors
+from openstack_moves import moved, ways_out, ways_out_and_home, whole
 from openstack_operator import Operator
 from openstack_town import MakeTown, Servers, records
 
@@ -22,28 +22,8 @@ SERVERS: Servers = {
     "old-1": {"host": 0, "volumes": ["old-1-data"], "stopped": True},
     "peer-1": {"host": 1, "volumes": []},
 }
-MOVED = [name for name, spec in SERVERS.items() if spec["host"] == 0]
+MOVED = moved(SERVERS)
 AWAITING_OPERATOR = 6
-
-
-def whole(found: dict[str, Any]) -> dict[str, Any]:
-    """Every server whole on the host where it is found."""
-    wanted = {}
-    for name, row in found.items():
-        volumes = [*SERVERS[name]["volumes"], *([f"{name}-root"] if SERVERS[name].get("root") else [])]
-        wanted[name] = standing(row["host"], volumes, "SHUTOFF" if SERVERS[name].get("stopped") else "ACTIVE")
-    return wanted
-
-
-def moves_between(source: str, hosts: dict[str, str], name: str) -> list[tuple[str, str, str, str]]:
-    """The way there, of one server."""
-    kind, end = ("migration", "confirmed") if SERVERS[name].get("stopped") else ("live-migration", "completed")
-    return [(kind, source, hosts[name], end)]
-
-
-def ways_home(source: str, hosts: dict[str, str], name: str) -> list[tuple[str, str, str, str]]:
-    """The way back."""
-    return [(kind, there, here, end) for kind, here, there, end in moves_between(source, hosts, name)]
 
 
 def test_out_killed_resumed_and_home(
@@ -52,7 +32,7 @@ def test_out_killed_resumed_and_home(
     town, hosts = make_town(SERVERS), openstack_lab.description["hosts"]
     source = hosts[0]
     before, state = judge.places(town.servers, hosts), judge.state(town.ids())
-    assert before == whole(before)
+    assert before == whole(SERVERS, before)
     with Doors(openstack_lab, tmp_path, [source]) as doors:
         operator.settings(**doors.settings)
         machine = doors.host(source)
@@ -70,11 +50,10 @@ def test_out_killed_resumed_and_home(
         assert held.code == AWAITING_OPERATOR, held.err
 
         away = judge.places(town.servers, hosts)
-        assert away == whole(away)
+        assert away == whole(SERVERS, away)
         assert source not in {row["host"] for row in away.values()}
         assert away["peer-1"] == before["peer-1"]
-        there = {name: row["host"] for name, row in away.items()}
-        assert judge.moves(town.servers, source) == {name: moves_between(source, there, name) for name in MOVED}
+        assert judge.moves(town.servers, source) == ways_out(SERVERS, away, source)
         assert (machine.running, machine.masked) == (False, True)
         service = judge.compute(source)
         assert service["Status"] == "disabled"
@@ -89,8 +68,6 @@ def test_out_killed_resumed_and_home(
     assert (report["state"], report["exceptions"]) == ("done", [])
     assert judge.places(town.servers, hosts) == before
     assert judge.state(town.ids()) == state
-    assert judge.moves(town.servers, source) == {
-        name: [*moves_between(source, there, name), *ways_home(source, there, name)] for name in MOVED
-    }
+    assert judge.moves(town.servers, source) == ways_out_and_home(SERVERS, away, source)
     service = judge.compute(source)
     assert (service["Status"], service["State"], service["Disabled Reason"]) == ("enabled", "up", None)

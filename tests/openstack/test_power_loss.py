@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openstack_client import Judge
 from openstack_operator import Operator
-from openstack_town import Town, statement
+from openstack_town import Town, make_stale, statement
 
 from stackmend.lab.openstack.control import OpenStackLab
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.openstack, pytest.mark.filterwarnings("ignore:::openst
 _BACK = 2
 
 
-def make_stale(lab: OpenStackLab, town: Town) -> None:
+def make_all_stale(lab: OpenStackLab, town: Town) -> None:
     """What a power loss and careless hands leave behind."""
     statement(
         lab,
@@ -27,11 +27,7 @@ def make_stale(lab: OpenStackLab, town: Town) -> None:
         "UPDATE volumes SET status='available', attach_status='detached' WHERE id=:id",
         id=town.volumes["web-1-data"],
     )
-    statement(lab, "nova", "UPDATE instances SET task_state='powering-off' WHERE uuid=:id", id=town.servers["app-1"])
-    town.reset_volume("app-2-data", status="error")
-    town.reset_volume("db-1-data", status="available", attach_status="detached")
-    town.reset_volume("db-1-root", status="available", attach_status="detached")
-    town.reset_volume("old-1-data", status="available", attach_status="detached")
+    make_stale(lab, town, busy=["app-1"], failed=["app-2-data"], lost=["db-1-data", "db-1-root", "old-1-data"])
 
 
 def test_killed_in_the_middle_and_resumed_it_is_as_before(
@@ -43,7 +39,7 @@ def test_killed_in_the_middle_and_resumed_it_is_as_before(
     assert operator.types("capture", "power-loss", "-o", capture, *operator.sql).code == 0
     openstack_lab.power_cut()
     openstack_lab.power_on()
-    make_stale(openstack_lab, town)
+    make_all_stale(openstack_lab, town)
     broken = judge.state(ids)
     assert broken != before
 
