@@ -15,6 +15,16 @@ from stackmend.errors import BadInput, StoreError
 # A writer waits this long (seconds) for another process's transaction before it gives up.
 BUSY_TIMEOUT = 15.0
 
+# What MySQL, MariaDB and Galera say of a transaction that they have rolled back: a lock was not to be had, a deadlock,
+# another node's transaction came first.
+_ROLLED_BACK = frozenset({1205, 1213, 1180})
+# A server that takes nothing at the moment (it starts, ends, follows another or has lost the others) or is gone.
+_ELSEWHERE = frozenset({1047, 1053, 1290, 1792, 1836, 1927, 2006, 2013, 2055})
+
+
+class Unsaved(StoreError):
+    """A transaction of which the server has saved nothing: it may be asked again."""
+
 
 def open_database(url: str) -> sa.Engine:
     """Return an engine for ``url`` with every table in place.
@@ -54,14 +64,20 @@ def store_errors(shown: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One write transaction; on SQLite it takes the write lock at its start, not in its middle."""
-    shown = engine.url.render_as_string(hide_password=True)
-    with (
-        store_errors(shown),
-        engine.connect().execution_options(stackmend_writes=True) as connection,
-        connection.begin(),
-    ):
-        yield connection
+    """One write transaction; on SQLite it takes the write lock at its start, not in its middle.
+
+    Raises Unsaved when a server has certainly saved nothing of it and may do so when it is asked again.
+    """
+    shown, committing = engine.url.render_as_string(hide_password=True), False
+    try:
+        with store_errors(shown), engine.connect().execution_options(stackmend_writes=True) as link, link.begin():
+            yield link
+            committing = True
+    except StoreError as error:
+        code = _code(error.__cause__)
+        if code in _ROLLED_BACK or (code in _ELSEWHERE and not committing):
+            raise Unsaved(str(error)) from error.__cause__
+        raise
 
 
 @contextlib.contextmanager
@@ -116,7 +132,20 @@ def _sqlite_begin(connection: sa.Connection) -> None:
 
 
 def _server(url: sa.URL) -> sa.Engine:
-    return sa.create_engine(url, pool_pre_ping=True, pool_recycle=3600, isolation_level="READ COMMITTED")
+    engine = sa.create_engine(url, pool_pre_ping=True, pool_recycle=3600, isolation_level="READ COMMITTED")
+    sa.event.listen(engine, "handle_error", _elsewhere)
+    return engine
+
+
+def _elsewhere(failed: sa.ExceptionContext) -> None:
+    # The next connection may lead to another node; this one would lead to the same one for ever.
+    if _code(failed.sqlalchemy_exception) in _ELSEWHERE:
+        failed.is_disconnect = True
+
+
+def _code(error: BaseException | None) -> int | None:
+    arguments = getattr(getattr(error, "orig", None), "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
 
 
 def _reason(error: BaseException) -> str:

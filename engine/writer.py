@@ -8,6 +8,7 @@ transaction. The same transaction reads the run's epoch under lock: a process th
 
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -17,11 +18,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from stackmend.engine import tables
-from stackmend.engine.database import writing
-from stackmend.errors import LeaseLost, StackmendError
+from stackmend.engine.database import BUSY_TIMEOUT, Unsaved, writing
+from stackmend.errors import LeaseLost, StackmendError, StoreError
 
 # More rows than this in one transaction buys nothing, and holds other processes' reads up.
 _MOST_AT_ONCE = 256
+# Seconds between two tries of a transaction.
+_TRY_AGAIN = 0.1
 
 # A statement, and the rows that it is executed for.
 Rows = tuple[sa.Executable, Sequence[Mapping[str, Any]]]
@@ -93,17 +96,29 @@ class Writer:
         try:
             if self._failure is not None:
                 raise self._failure
-            with writing(self._engine) as connection:
-                self._check_epoch(connection)
-                for statement, rows in _gathered(batch).items():
-                    connection.execute(statement, rows)
-        except StackmendError as error:
-            self._failure = error
+            self._save(_gathered(batch))
+        except Exception as error:  # noqa: BLE001 - whatever it was, lanes wait for this thread's word
+            self._failure = error if isinstance(error, StackmendError) else _unexpected(error)
             for write in batch:
-                write.done.set_exception(error)
+                write.done.set_exception(self._failure)
         else:
             for write in batch:
                 write.done.set_result(None)
+
+    def _save(self, rows: Mapping[sa.Executable, Sequence[Mapping[str, Any]]]) -> None:
+        """In one transaction, which is tried again while the server says that it has saved nothing of it."""
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                with writing(self._engine) as connection:
+                    self._check_epoch(connection)
+                    for statement, some in rows.items():
+                        connection.execute(statement, some)
+                return
+            except Unsaved:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_TRY_AGAIN)
 
     def _check_epoch(self, connection: sa.Connection) -> None:
         epoch = connection.execute(_EPOCH, {"run": self._run_id}).scalar()
@@ -112,6 +127,13 @@ class Writer:
                 f"run {self._run_id} was taken over by another process while this one was away: "
                 "this one has stopped and changes nothing more"
             )
+
+
+def _unexpected(error: Exception) -> StoreError:
+    return StoreError(
+        f"the run store could not be written ({type(error).__name__}): nothing was lost, resume goes on; "
+        "if it comes again, that is a bug of stackmend"
+    )
 
 
 def _gathered(batch: list[_Write]) -> dict[sa.Executable, list[Mapping[str, Any]]]:

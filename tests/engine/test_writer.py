@@ -43,6 +43,15 @@ def test_rows_are_there_when_write_returns_and_in_order(engine: sa.Engine) -> No
     assert notes(engine) == ["first", "second", "third"]
 
 
+def test_whoever_waits_hears_of_any_failure(engine: sa.Engine) -> None:
+    writer = Writer(engine, RUN, 1)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="TypeError"):
+            writer.write((NOTE, 7))  # type: ignore[arg-type]
+    writer.close()
+    assert notes(engine) == []
+
+
 def test_who_has_lost_the_run_writes_nothing_more(engine: sa.Engine) -> None:
     writer = Writer(engine, RUN, 1)
     writer.write(note("mine"))
