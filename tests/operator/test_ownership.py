@@ -1,14 +1,11 @@
 """One run at a time for a target, one process at a time for a run; and whoever lost it does nothing more."""
 
-import contextlib
-import os
 import signal
-import sqlite3
-import subprocess
 from collections import Counter
 
 import pytest
 from desk import Desk, quick
+from matrix.halting import paused
 from waiting import until
 
 START = ("run", "power-loss", "--yes", *quick())
@@ -76,23 +73,10 @@ def test_a_run_that_was_taken_over(slow: Desk) -> None:
     assert (slow.rows(), slow.status("storm")) == (before[0], before[2])
 
 
-def paused(process: subprocess.Popen[str], desk: Desk) -> bool:
-    """Pause the process, unless that is while it writes to the run store."""
-    process.send_signal(signal.SIGSTOP)
-    os.waitpid(process.pid, os.WUNTRACED)
-    with contextlib.closing(sqlite3.connect(desk.path("runs.sqlite"), timeout=0, isolation_level=None)) as link:
-        try:
-            link.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            process.send_signal(signal.SIGCONT)
-            return False
-    return True
-
-
 def test_a_process_that_was_paused_for_longer_than_its_lease(slow: Desk) -> None:
     first = slow.process(*START, "--key", "storm")
     until(lambda: booting(slow), "the first reboot", 60)
-    until(lambda: paused(first, slow), "paused between two writes: in one it would hold the store's lock")
+    until(lambda: paused(first.pid, slow.store), "paused between two writes: in one it would hold the store's lock")
     until(lambda: slow.status("storm")["state"] == "interrupted", "the lease has run out")
     resumed = slow.stackmend("resume", "storm")
     assert resumed.code == 0, resumed.err
