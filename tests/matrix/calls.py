@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matrix.stage import Played, Stage
@@ -30,7 +30,7 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}|(?<=/)\d+(?=/|$)")
 
 @dataclass(frozen=True)
 class Call:
-    """The ``number``-th call of a service with this method and this path."""
+    """The ``number``-th call of a service with this method and path; a star stands for an id, as some are new ones."""
 
     service: str
     method: str
@@ -45,7 +45,11 @@ class Call:
         """The scenario played while this call fails, once."""
         stage.set_up()
         stage.mutant = mutant or stage.mutant
-        where = {"service": self.service, "method": self.method, "path": f"{re.escape(self.path)}$"}
+        where = {
+            "service": self.service,
+            "method": self.method,
+            "path": f"^{re.escape(self.path)}$".replace(r"\*", "[^/]+"),
+        }
         stage.desk.cloud.fault(times=1, after=self.number - 1, **where, **fault)
         try:
             yield stage.go_on()
@@ -62,12 +66,10 @@ def failing(stage: Stage) -> list[Call]:
     """Each call that changes something; and of those that only read, one of each kind."""
     stage.play()
     seen: Counter[Call] = Counter()
-    found: dict[Any, Call] = {}
+    found: dict[Call, None] = {}
     for one in stage.desk.cloud.calls():
-        path = one["path"].partition("?")[0]
-        call = Call(one["service"], one["method"], path)
-        seen[call] += 1
-        numbered = Call(one["service"], one["method"], path, seen[call])
-        kind = (one["service"], _ID.sub("*", path)) if one["method"] == "GET" else numbered
-        found.setdefault(kind, numbered)
-    return list(found.values())
+        kind = Call(one["service"], one["method"], _ID.sub("*", one["path"].partition("?")[0]))
+        seen[kind] += 1
+        if seen[kind] == 1 or kind.method != "GET":
+            found[replace(kind, number=seen[kind])] = None
+    return list(found)
