@@ -122,7 +122,7 @@ def _home(facts: dict[str, Any]) -> list[Step]:
     if facts["start"]:
         chain += [draining.StartAgain(server, str(move.to), lane, facts["boot"])]
     if facts["home"] == COLD:
-        chain += [draining.CarryHome(server, lane, move)]
+        chain += [draining.CarryHome(server, lane, move, facts["wanted"]["vm_state"])]
         begun_by = draining.CarryHome.slug
         chain += [cold_migration.ConfirmResize(server, move.deadline, "only if it was cold-migrated", begun_by)]
     elif facts["home"]:

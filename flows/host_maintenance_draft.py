@@ -117,7 +117,7 @@ def _home_lane(one: Judged, captured: Mapping[str, Any], given: Mapping[str, Any
     rungs, start = one.how.split(","), "stop" in one.how.split(",")
     home = ""
     if given["home"] and rungs != ["stop"]:
-        home = migratable.COLD if one.server["vm_state"] == "stopped" else migratable.LIVE
+        home = migratable.LIVE if "live" in rungs else migratable.COLD
     if not home and not start:
         return None
     facts = {

@@ -1,7 +1,7 @@
 """Cold migration: a server that is off, or may be for a while, is carried to another host, and confirmed there."""
 
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 from stackmend.clients.cloud import ApiCall, Cloud
 from stackmend.clients.fencing import Fences
@@ -33,7 +33,7 @@ class ColdMigrate(Moving):
     title = "cold-migrate: the server is off while it is carried"
     kinds = moves.COLD
     action = "migrate"
-    states: ClassVar[tuple[str, ...]] = ("active", "stopped")
+    states: tuple[str, ...] = ("active", "stopped")
 
     def sending(self, host: str | None) -> ApiCall:
         """The scheduler checks a host that is named."""

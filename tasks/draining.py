@@ -102,15 +102,19 @@ class MigrateHome(_Homeward, LiveMigrate):
 
 
 class CarryHome(_Homeward, ColdMigrate):
-    """Cold-migrate a server home that was stopped and still is, as for a live one; it then waits to be confirmed.
+    """Cold-migrate a server home that could not leave live, as for a live one; it then waits to be confirmed.
 
-    Undo: revert the resize, or migrate it to where it was before, while it still is at home.
+    ``state``: the vm_state it left in. Undo: revert the resize, or migrate it to where it was before, while it still is
+    at home.
     """
 
     slug = "server.carry-home"
     title = "cold-migrate it home"
-    # One that somebody has started since is not switched off for it.
-    states = ("stopped",)
+
+    def __init__(self, server: str, lane: str, move: Move, state: str) -> None:
+        super().__init__(server, lane, move)
+        # One that was stopped, and that somebody has started since, is not switched off for it.
+        self.states = (state,)
 
 
 class StartAgain(Start):

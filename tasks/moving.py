@@ -36,7 +36,7 @@ class Moving(ApiStep):
 
     kinds: ClassVar[frozenset[str]] = frozenset()
     action: ClassVar[str] = ""
-    states: ClassVar[tuple[str, ...]] = ()
+    states: tuple[str, ...] = ()
 
     def __init__(self, server: str, move: Move, when: str = "always", why: str = "") -> None:
         super().__init__(server, why, when)

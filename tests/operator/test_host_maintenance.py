@@ -93,8 +93,13 @@ class TestOut:
         tpm = {"name": "tpm", "host": HOST, "image_properties": {"hw_tpm_version": "2.0"}}
         desk = calm(make_desk, servers=[tpm])
         desk.settings(inventory=desk.cloud.description["inventory"], settle=0.3)
-        assert out(desk).code == 6
+        assert out(desk, "--home").code == 6
         assert sorted(sent(desk, "server.")) == [("server.confirmResize", "tpm"), ("server.migrate", "tpm")]
+        desk.cloud.clear_journal()
+        ended = back(desk)
+        assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
+        assert sorted(sent(desk, "server.")) == [("server.confirmResize", "tpm"), ("server.migrate", "tpm")]
+        assert (hosts(desk), states(desk)) == ({"tpm": HOST}, {"tpm": ("active", None)})
 
     def test_one_that_is_late_is_aborted_and_goes_cold(self, town: Desk) -> None:
         town.cloud.settings(migrate_seconds=3.0)
