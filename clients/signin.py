@@ -112,7 +112,7 @@ class SignIn:
                     raise ksa.DiscoveryFailure(str(error)) from error
                 raise
 
-        session.request = no_circle  # type: ignore[method-assign]
+        session.request = no_circle  # type: ignore[assignment, method-assign]
         return session
 
     @property
