@@ -121,10 +121,13 @@ def _lanes(
 
 
 def _apart(lanes: list[Lane], captured: Mapping[str, Any]) -> list[Lane]:
-    """Members of one anti-affinity group move one after another: together they could land on one host."""
-    moving = {lane.facts["id"]: lane for lane in lanes if lane.facts["part"] == "evacuate"}
+    """Members of one anti-affinity group move one after another: together they could land on one host.
+
+    In the order that the lanes have anyway, so that none waits for one that waits for it.
+    """
+    moving = [lane for lane in lanes if lane.facts["part"] == "evacuate"]
     for group in captured["groups"]:
-        together = [moving[member] for member in group["members"] if member in moving]
+        together = [lane for lane in moving if lane.facts["id"] in group["members"]]
         if group["policy"] in ("anti-affinity", "soft-anti-affinity"):
             for earlier, later in itertools.pairwise(together):
                 later.after.append(earlier.key)

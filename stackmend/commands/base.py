@@ -76,8 +76,8 @@ class Operator(Command):
         sys.stderr.flush()
 
     def refuse(self, error: StackmendError) -> None:
-        """Tell the operator of an error, on one line: a name that it quotes may have several."""
-        self.say(f"stackmend: {' '.join(str(error).splitlines())}")
+        """Tell the operator of an error, on one line: a name that it quotes may hold ends of lines, and worse."""
+        self.say("stackmend: " + "".join(sign if sign.isprintable() else " " for sign in str(error)))
 
     def settings(self, parsed_args: argparse.Namespace) -> Settings:
         """The settings, with what the command line says above them."""

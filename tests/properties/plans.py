@@ -9,7 +9,7 @@ from properties.captures import DEAD, NAMES, TARGET, captures, one_of
 
 from stackmend.engine import planning, procedures
 from stackmend.engine.plan import Lane, Plan, Verdict
-from stackmend.errors import BadInput
+from stackmend.errors import BadInput, StackmendError
 
 PROCEDURES = (
     *("power-loss", "evacuate-host", "relocate-host", "migrate-servers", "reattach-volumes"),
@@ -58,7 +58,7 @@ def plans(draw: st.DrawFn, name: str) -> tuple[dict[str, Any], Plan]:
     try:
         return captured, made(name, given, captured)
     except BadInput as refused:
-        sentence(str(refused))
+        refusal(refused)
         assume(False)
         raise
 
@@ -68,9 +68,14 @@ def made(name: str, given: Mapping[str, Any], captured: dict[str, Any]) -> Plan:
     return planning.make(procedures.named(name), given, {}, CLOUD, captured)
 
 
-def sentence(text: str, *secrets: str) -> None:
-    """One sentence for an operator: words on one line, and none of the secrets."""
-    assert [secret for secret in secrets if secret in text] == []
+def refusal(error: StackmendError, *secrets: str) -> None:
+    """Some words for an operator, and none of the secrets. (The command puts them on one line.)"""
+    assert [secret for secret in secrets if secret in str(error)] == []
+    assert len(str(error).split()) > 1
+
+
+def sentence(text: str) -> None:
+    """One sentence of ours for an operator: words on one line."""
     assert text.strip()
     assert len(text.splitlines()) == 1, text
 

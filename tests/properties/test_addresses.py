@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from properties.commands import refused_or_done
 from properties.examples import few
-from properties.plans import sentence
+from properties.plans import refusal
 
 from stackmend.clients.database import Database, database_url_from_conf
 from stackmend.errors import BadInput, StackmendError
@@ -40,7 +40,7 @@ def test_a_services_conf(text: str, desk_directory: Path) -> None:
     try:
         assert database_url_from_conf(path)
     except BadInput as refused:
-        sentence(str(refused), "s3cret")
+        refusal(refused, "s3cret")
 
 
 @few(40)
@@ -57,7 +57,7 @@ def test_the_address_of_a_database(url: str) -> None:
         database = Database("nova", url, connect_timeout=1, patience=0.0)
         database.has("instances", "uuid")
     except StackmendError as refused:
-        sentence(str(refused), "s3cret")
+        refusal(refused, "s3cret")
     else:
         database.close()
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from properties.examples import few
-from properties.plans import sentence
+from properties.plans import refusal
 from properties.street import CLOUD, FUSES, LAMPS, LANES, PROCEDURE, Street
 
 from stackmend.engine import locks, planning, procedures, report, runs, status
@@ -141,7 +141,7 @@ class Life(RuleBasedStateMachine):
         try:
             do()
         except StackmendError as refused:
-            sentence(str(refused))
+            refusal(refused)
             return False
         return True
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from properties.examples import few
-from properties.plans import sentence
+from properties.plans import refusal
 
 from stackmend.clients import hooks
 from stackmend.clients.fencing import OFF, ON, Fences
@@ -60,7 +60,7 @@ def test_a_fence_agent(agent: Agent, words: bytes, code: int) -> None:
         try:
             told = ask()
         except StackmendError as error:
-            sentence(str(error))
+            refusal(error)
         else:
             assert told.isprintable() or told in (ON, OFF) or "\n" not in told
     if code not in (0, 2):
@@ -85,7 +85,7 @@ def test_a_hook(tmp_path: Path, words: bytes, code: int) -> None:
         hooks.run(hooks.Hook("c01", f"cat {tmp_path}/answer; exit {code}"), 10)
         assert code == 0
     except StackmendError as error:
-        sentence(str(error))
+        refusal(error)
 
 
 class Guest:
@@ -120,7 +120,7 @@ def test_only_another_boot_id_proves_a_reboot(words: str) -> None:
     try:
         evidence = step.confirm(record, Patience(), Guest(words, 0))
     except NeedsHands as error:
-        sentence(str(error))
+        refusal(error)
         assert time.monotonic() - began >= step.seconds
     else:
         assert uuid.UUID(evidence["boot_id"]) != uuid.UUID(before)
@@ -135,7 +135,7 @@ def test_a_nova_compute_is_stopped_only_where_its_manager_says_so(result: Result
     try:
         found = place.state_in(result)
     except NeedsHands as error:
-        sentence(str(error))
+        refusal(error)
         return
     assert result.exit_status == 0
     word = result.stdout.split()[0] if container else ""

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from properties.outside import anything, mutated, odd
-from properties.plans import PROCEDURES, sentence
+from properties.plans import PROCEDURES, refusal
 
 from stackmend import settings
 from stackmend.clients.inventory import Inventory
@@ -46,7 +46,7 @@ def test_a_parameter(declared: tuple[str, parameters.Parameter], value: Any) -> 
     try:
         found = parameter.parse(value)
     except BadInput as refused:
-        sentence(str(refused))
+        refusal(refused)
         return
     for item in found if parameter.many else [found]:
         assert isinstance(item, parameter.kind)
@@ -78,7 +78,7 @@ def test_the_settings(text: str, desk_directory: Path) -> None:
         settings.check("the ssh setting", found.ssh, SshSettings())
         SshSettings(**found.ssh)
     except BadInput as refused:
-        sentence(str(refused))
+        refusal(refused)
         return
     for name in ("patience", "poll_interval", "lease", "settle"):
         assert 0 < float(getattr(found, name)) <= settings.LONGEST
@@ -94,7 +94,7 @@ def test_the_inventory(text: str, desk_directory: Path) -> None:
         inventory = Inventory.load(str(path))
         found = [inventory.host(name) for name in ("c01", "c02", "c03")]
     except BadInput as refused:
-        sentence(str(refused))
+        refusal(refused)
         return
     for host in found:
         assert all(isinstance(value, str) and value != "None" for value in vars(host.compute).values())
