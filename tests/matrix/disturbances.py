@@ -26,8 +26,8 @@ _LAYOUT = 0x20080522
 
 def halted() -> None:
     """The whole process stands still, as after SIGSTOP, until somebody lets it go on."""
-    _as_ordinary_user()
     _from_the_instant(_halt)
+    _as_ordinary_user()
 
 
 def halted_impatient() -> None:
