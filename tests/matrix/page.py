@@ -36,16 +36,16 @@ def record(record_property: Callable[[str, object], None]) -> Record:
     return note
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the page, if it is wanted and nothing failed; say the seed in any case."""
     terminalreporter.write_line(f"matrix: one of {EVERY}; STACKMEND_TEST_SEED={SEED}")
     stats = terminalreporter.stats
     if PAGE and not stats.get("failed") and not stats.get("error"):
-        Path(PAGE).write_text(page(stats.get("passed", [])), encoding="utf-8")
+        Path(PAGE).write_text(page(stats.get("passed", []), config.args), encoding="utf-8")
 
 
-def page(reports: Iterable[pytest.TestReport]) -> str:
-    """The page's text, from what the tests noted."""
+def page(reports: Iterable[pytest.TestReport], played: Iterable[str]) -> str:
+    """The page's text, from what the tests noted; ``played``: which files or directories of tests."""
     parts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     seconds = 0.0
     for report in reports:
@@ -54,7 +54,8 @@ def page(reports: Iterable[pytest.TestReport]) -> str:
             if name == _MARK:
                 part, row, columns = noted
                 parts[part][row].update(columns)
-    told = [_HEAD.format(seed=SEED, minutes=seconds / 60, every="every one" if WHOLE else f"one of {EVERY}")]
+    every = "every one" if WHOLE else f"one of {EVERY}"
+    told = [_HEAD.format(seed=SEED, minutes=seconds / 60, every=every, played=", ".join(f"`{one}`" for one in played))]
     for part, rows in sorted(parts.items()):
         told += ["", f"## {part.capitalize()}", "", *_table(rows)]
     return "\n".join([*told, "", _FINDINGS.read_text(encoding="utf-8")])
@@ -72,11 +73,11 @@ def _table(rows: dict[str, Counter[str]]) -> Iterable[str]:
 
 _HEAD = """# The crash matrix
 
-Written by `make matrix`; {every} of its points was played, in {minutes:.0f} minutes of one worker, with seed {seed}.
-All of them passed, or this page would not have been written.
+Written by the tests themselves (`make matrix`): {played}; {every} of the points there was played, in {minutes:.0f}
+minutes of one worker, with seed {seed}. All of them passed, or this page would not have been written.
 
-Each number counts points at which a procedure was interrupted on the simulated cloud, in a process of its own that
-the kernel kills. After each of them the run was resumed by a new process, and compared with one that nobody had
-interrupted: the cloud's rows, the guests that run, the effects counted in the cloud's journal, the finished steps, the
+Each number counts points at which a procedure was interrupted on the simulated cloud (or on the real OpenStack, where
+that is named), in a process of its own that the kernel kills. After each of them the run was resumed by a new process,
+and compared with one that nobody had interrupted: the cloud's rows, the guests that run, the effects counted in the cloud's journal, the finished steps, the
 locks. *Effects*: before a call, statement, command or fence, after it with its answer lost, and after it with its
 answer delivered. *Writes*: before and after each commit to the run store. *Waits*: inside each."""
