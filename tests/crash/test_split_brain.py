@@ -62,7 +62,8 @@ def test_stopped_for_longer_than_its_lease(
             late = command.to_its_end()
         assert late.code == 5, late
         one_sentence(late)
-        assert traces(stage) == before
+        for now, then in zip(traces(stage), before, strict=True):
+            assert now == then, f"{at}: {late}"
         stage.as_undisturbed(f"stopped at {at}", played)
     record("split brain", name, **{"stopped, taken over, continued": OWNER_TIMES})
 
@@ -82,7 +83,7 @@ def one_sentence(life: Life) -> None:
     assert life.err.splitlines()[-1].startswith("stackmend: "), life.err
 
 
-def traces(stage: Stage) -> object:
+def traces(stage: Stage) -> tuple[object, ...]:
     """All that somebody could have left: calls, effects, and every row of the run store."""
     with closing(sqlite3.connect(stage.desk.store)) as link:
         rows = list(link.iterdump())

@@ -100,16 +100,26 @@ def sampled(stage: Stage, times: int, chance: random.Random) -> list[Instant]:
 
 
 def sampled_owned(stage: Stage, times: int, chance: random.Random, share: float = 1.0) -> list[Instant]:
-    """Some from the first effect on, when the process has taken the run; and of these only the first ``share``."""
+    """Some from the first effect on, when the process has taken the run; and of these only the first ``share``.
+
+    None of them right before an effect: no lease covers the moment between the last look at it and the call's leaving.
+    """
     found = _steady(stage)
     first = next(place for place, one in enumerate(found) if kind_of(one.name) == "effect")
-    return chance.sample(found[first : first + round((len(found) - first) * share)], times)
+    owned = found[first : first + round((len(found) - first) * share)]
+    leaving = [one for one in owned if kind_of(one.name) == "effect" and one.name.startswith("before")]
+    return chance.sample([one for one in owned if one not in leaving], times)
 
 
 def _steady(stage: Stage) -> list[Instant]:
     often = Counter(stage.whole.instants)
     found = numbered(stage.whole.instants)[stage.whole.forward :]
-    return [one for one in found if one.number <= max(1.0, often[one.name] * 0.7)]
+    return [one for one in found if _counted(one.name) or one.number <= max(1.0, often[one.name] * 0.7)]
+
+
+def _counted(name: str) -> bool:
+    # Commands over SSH look as often as it takes; calls that change something are as many in every play.
+    return kind_of(name) == "effect" and not name.endswith("ssh command")
 
 
 def named(disturbance: Disturbance) -> str:
