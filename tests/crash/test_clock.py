@@ -40,7 +40,7 @@ def shifted_at(stage: Stage, nursery: Nursery, at: Instant, shift: Callable[[], 
     """All of it, in processes whose clock is set at this instant."""
     stage.set_up()
     played = Played()
-    while words := stage._due():
+    while words := stage.due():
         life = Command(nursery, stage, words, at.after(played.instants), shift).life()
         assert life.code in (0, 6), life.err
         played.instants += life.instants

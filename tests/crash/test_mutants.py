@@ -108,7 +108,7 @@ def test_every_mutant_is_looked_for() -> None:
     assert NOTICED.keys() == MUTANTS.keys()
 
 
-@pytest.mark.parametrize("mutant", list(NOTICED)[:: 1 if page.WHOLE else 5])
+@pytest.mark.parametrize("mutant", list(NOTICED) if page.WHOLE else list(NOTICED)[2::5])
 def test_noticed(make_stage: MakeStage, record: page.Record, mutant: str) -> None:
     name, check = NOTICED[mutant]
     broken = MUTANTS[mutant]

@@ -62,8 +62,8 @@ def test_stopped_for_longer_than_its_lease(
             late = command.to_its_end()
         assert late.code == 5, late
         one_sentence(late)
-        for now, then in zip(traces(stage), before, strict=True):
-            assert now == then, f"{at}: {late}"
+        for what, now, then in zip(("calls", "effects", "the store"), traces(stage), before, strict=True):
+            assert now == then, f"{what}, stopped at {at}: {late}"
         stage.as_undisturbed(f"stopped at {at}", played)
     record("split brain", name, **{"stopped, taken over, continued": OWNER_TIMES})
 

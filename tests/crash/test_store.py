@@ -37,7 +37,7 @@ def full(stage: Stage, command: Command) -> Life:
 def read_only(stage: Stage, command: Command) -> Life:
     """It is killed, and whoever comes next may write neither to the file, nor to its directory."""
     command.leave()
-    words, places = stage._due(), [*stage.desk.directory.glob("runs.sqlite*"), stage.desk.directory]
+    words, places = stage.due(), [*stage.desk.directory.glob("runs.sqlite*"), stage.desk.directory]
     modes = {place: place.stat().st_mode for place in places}
     for place in places:
         place.chmod(0o555 if place.is_dir() else 0o444)

@@ -86,7 +86,7 @@ class Command:
 def halted(nursery: Nursery, stage: Stage, at: Instant, how: Disturbance = disturbances.halted) -> Iterator[Command]:
     """The stage, played from its beginning until this instant, counted over all commands."""
     stage.set_up()
-    while not (command := Command(nursery, stage, stage._due(), at, how)).stood():
+    while not (command := Command(nursery, stage, stage.due(), at, how)).stood():
         at = at.after(command.life().instants)
     try:
         yield command

@@ -102,7 +102,7 @@ class Stage:
         """What is left of it; instants are counted over all commands."""
         played, left = Played(), list(deaths)
         for _ in range(_MOST_COMMANDS + len(deaths)):
-            if not (words := self._due()):
+            if not (words := self.due()):
                 return played
             if words[0] == "revert" and not played.forward:
                 played.forward = len(played.instants)
@@ -171,7 +171,8 @@ class Stage:
             return None
         return str(self.desk.status("work")["state"])
 
-    def _due(self) -> list[str]:
+    def due(self) -> list[str]:
+        """What is to be typed now, as `status` tells it; nothing at the end."""
         state = self.state()
         if state is None:
             return self.start
