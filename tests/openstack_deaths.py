@@ -49,18 +49,18 @@ class Deaths:
         kills = f"{len(self.instants)} kills in {self.lived} instants"
         return f"{self.procedure}: {kills}; STACKMEND_TEST_SEED={SEED} repeats them"
 
-    def until_status_says(self, verb: str) -> None:
-        """Somebody types on, until `status` says to type this."""
+    def until_it_is(self, state: str) -> None:
+        """Somebody types on, until `status` tells this state of the run."""
         for _ in range(_MOST_COMMANDS):
-            words = self._due()
-            if words[0] == verb:
+            found, words = self._status()
+            if found == state:
                 return
             self._types(words)
-        raise AssertionError(f"`status` does not say {verb} after {_MOST_COMMANDS} commands, but {self._due()}")
+        raise AssertionError(f"not {state} after {_MOST_COMMANDS} commands, but {self._status()}")
 
     def types_what_it_says(self) -> None:
         """One command."""
-        self._types(self._due())
+        self._types(self._status()[1])
 
     def _types(self, words: list[str]) -> None:
         life = self._operator.types(*words, die_at=self._ahead[0] - self.lived if self._ahead else None)
@@ -70,11 +70,13 @@ class Deaths:
             self.instants.append(f"instant {self.lived}, {words[0]}: {life.instants[-1]}")
         self._ahead = [instant for instant in self._ahead if instant > self.lived]
 
-    def _due(self) -> list[str]:
+    def _status(self) -> tuple[str, list[str]]:
+        """The run's state, and what is to be typed now."""
         found = self._operator.types("status", _KEY, "-f", "json")
         if not found.out:
             assert "there is no run" in found.err, found.err
-            return self._start
-        _, *words = shlex.split(json.loads(found.out)["next"])
+            return "", self._start
+        told = json.loads(found.out)
+        _, *words = shlex.split(told["next"])
         assert words[0] in _TYPED, found.out
-        return words
+        return told["state"], words

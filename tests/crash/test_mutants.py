@@ -85,6 +85,19 @@ def never_back(stage: Stage) -> Iterator[None]:
     yield
 
 
+def resumed_reverts(stage: Stage) -> Iterator[None]:
+    """Whoever resumes a revert that was killed takes back all that it was asked for."""
+    forward = stage.whole.instants[: stage.whole.forward]
+    for death in stage.points(1):
+        if kind_of(death.name) == "effect":
+            stage.set_up()
+            assert stage.command(stage.start).code == 0
+            assert stage.command(["revert", "work"], death.after(forward)).code == KILLED
+            stage.command(["resume", "work"])
+            assert stage.state() == "reverted"
+            yield
+
+
 NOTICED: dict[str, tuple[str, Check]] = {
     "looks at nothing": ("power-loss", killed),
     "intends nothing": ("power-loss", killed),
@@ -98,7 +111,7 @@ NOTICED: dict[str, tuple[str, Check]] = {
     "keeps its locks": ("migrate-servers", undisturbed),
     "fears no loss": ("power-loss", taken_over),
     "begins anew": ("migrate-servers", killed),
-    "forgets what it reverts": ("migrate-servers, reverted", killed),
+    "forgets what it reverts": ("migrate-servers, reverted", resumed_reverts),
     "undoes nothing": ("migrate-servers, reverted", undisturbed),
     "asks nobody": ("migrate-servers", unapproved),
 }
@@ -128,7 +141,7 @@ def _until_noticed(points: Iterator[None]) -> int:
     raise AssertionError(f"nothing was noticed at any of {passed} points")
 
 
-@pytest.mark.parametrize("check", [a_second_run, taken_over, unapproved, never_back])
+@pytest.mark.parametrize("check", [a_second_run, taken_over, unapproved, never_back, resumed_reverts])
 def test_without_a_mutant(make_stage: MakeStage, check: Check) -> None:
     name = next(name for name, known in NOTICED.values() if known is check)
     for _ in check(make_stage(name)):

@@ -61,7 +61,7 @@ def test_host_maintenance(
     start = ("host-maintenance", source, "--home", "--move-stopped")
     with Doors(openstack_lab, tmp_path, [source]) as doors, Deaths(operator, 390, start) as deaths:
         operator.settings(**doors.settings)
-        deaths.until_status_says("approve")
+        deaths.until_it_is("awaiting-operator")
         away, machine = judge.places(village.servers, hosts), doors.host(source)
         assert away == {**whole(SERVERS, away), "peer-1": before["peer-1"]}
         assert source not in {row["host"] for row in away.values()}
@@ -69,7 +69,7 @@ def test_host_maintenance(
         assert (machine.running, machine.masked) == (False, True)
 
         deaths.types_what_it_says()
-        deaths.until_status_says("report")
+        deaths.until_it_is("done")
         ended(deaths)
         assert (machine.running, machine.masked) == (True, False)
         assert judge.places(village.servers, hosts) == before
@@ -91,7 +91,7 @@ def test_power_loss(openstack_lab: OpenStackLab, village: Town, operator: Operat
 
     start = ("power-loss", "--capture", capture, "-p", "ready_interval=0.5")
     with Deaths(operator, 200, start) as deaths:
-        deaths.until_status_says("report")
+        deaths.until_it_is("done")
         ended(deaths)
         assert judge.state(village.ids()) == before
         reboots = {name: len(judge.reboots(server)) for name, server in village.servers.items()}
@@ -107,7 +107,7 @@ def test_evacuate_host(
     openstack_lab.host(source, "power-off")
     start = ("evacuate-host", source, "--fenced", "its plug is pulled", "--consent", "all")
     with Deaths(operator, 200, start) as deaths:
-        deaths.until_status_says("report")
+        deaths.until_it_is("done")
         ended(deaths)
         gone = judge.places(village.servers, hosts)
         assert gone == evacuated(SERVERS, gone, source)
