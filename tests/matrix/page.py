@@ -37,12 +37,11 @@ def record(record_property: Callable[[str, object], None]) -> Record:
     return note
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Write the page, if it is wanted and nothing failed; say the seed in any case."""
     terminalreporter.write_line(f"matrix: one of {EVERY}; STACKMEND_TEST_SEED={SEED}")
-    stats = terminalreporter.stats
-    if PAGE and not stats.get("failed") and not stats.get("error"):
-        Path(PAGE).write_text(page(stats.get("passed", []), config.args), encoding="utf-8")
+    if PAGE and exitstatus == 0:
+        Path(PAGE).write_text(page(terminalreporter.stats.get("passed", []), config.args), encoding="utf-8")
 
 
 def page(reports: Iterable[pytest.TestReport], played: Iterable[str]) -> str:
