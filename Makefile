@@ -28,7 +28,7 @@ test-releases: $(VENV)/.with-test
 	done; \
 	test -z "$$failed" || { echo "failed on$$failed" >&2; exit 1; }
 
-# Every procedure interrupted at every instant, every call failing in every way; writes doc/crash-matrix.md. Two hours.
+# Every procedure interrupted at every instant, every call failing in every way; writes doc/crash-matrix.md.
 matrix: $(VENV)/.with-test
 	STACKMEND_TEST_EVERY=1 STACKMEND_MATRIX_PAGE=doc/crash-matrix.md $(BIN)/python -m pytest -n auto --dist loadgroup \
 	  tests/crash tests/properties tests/openstack/test_killed.py

@@ -73,16 +73,17 @@ def capture(
         "source": "api and sql" if databases else "api",
         "databases": sorted(databases),
         "legacy": _is_legacy(databases),
-        "groups": [
-            {
-                "name": row["name"],
-                "project": row.get("project_id"),
-                "members": row["members"],
-                "policy": row.get("policy") or next(iter(row.get("policies") or ()), None),
-            }
-            for row in reads.server_groups(cloud)
-        ],
+        "groups": [_group(row) for row in reads.server_groups(cloud)],
         "servers": servers,
+    }
+
+
+def _group(row: Row) -> Row:
+    return {
+        "name": row["name"],
+        "project": row.get("project_id"),
+        "members": row["members"],
+        "policy": row.get("policy") or next(iter(row.get("policies") or ()), None),
     }
 
 
