@@ -81,3 +81,24 @@ EVENTS = sa.Table(
     sa.Column("what", sa.String(64), nullable=False),
     sa.Column("detail", sa.Text),
 )
+
+# What was asked for by those who can't wait (engine.orders), and what became of it.
+ORDERS = sa.Table(
+    "stackmend_orders",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("verb", sa.String(16), nullable=False),
+    # NULL where it is about a run that exists.
+    sa.Column("procedure", sa.String(64)),
+    sa.Column("parameters", _LONG, nullable=False),
+    sa.Column("approved", sa.Boolean, nullable=False),
+    sa.Column("asked_by", sa.String(255), nullable=False),
+    sa.Column("asked_at", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("run_id", sa.String(36), index=True),
+    sa.Column("why", sa.Text),
+    # The worker that carries it out, and until when (epoch seconds) it is believed to live.
+    sa.Column("claimed_by", sa.String(255)),
+    sa.Column("claimed_until", sa.Float),
+)

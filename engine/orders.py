@@ -1,0 +1,182 @@
+"""What was asked for by those who can't wait: a Mistral action, an alarm, `stackmend run --detach`.
+
+An order is a row: it is placed in milliseconds and carried out by a worker, whichever takes it first. The same key on
+the same store is the same order, however often it is placed. What becomes of it (refused, nothing to do, a run) is
+kept with it, in the sentence that an operator would have read.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from stackmend.engine import clock, parameters, procedures, report, tables
+from stackmend.engine.database import reading, writing
+from stackmend.engine.ownership import whoami
+from stackmend.engine.store import Store
+from stackmend.errors import BadInput, StoreError, UnknownRun
+
+_NAMESPACE = uuid.UUID("6f1c5a9e-57f1-5b3e-8d55-0d6a3c7f1b20")
+# What can be ordered: a run of a procedure, or more of a run that exists.
+RUN, RESUME, RETRY, REVERT = "run", "resume", "retry", "revert"
+VERBS = (RUN, RESUME, RETRY, REVERT)
+# What may be the matter with an order; of one that is carried out, its run tells more.
+WAITING, TAKEN, REFUSED, NOTHING, CARRIED_OUT = "waiting", "taken", "refused", "nothing-to-do", "carried-out"
+# Seconds for which a worker that took an order may keep it without a sign of life: making a plan takes less.
+CLAIM_SECONDS = 60.0
+LONGEST_KEY = 255
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order. ``approved``: its plan needs nobody's approval; ``why``: what an operator should know of its state."""
+
+    id: str
+    key: str
+    verb: str
+    procedure: str | None
+    parameters: Mapping[str, Any]
+    approved: bool
+    asked_by: str
+    asked_at: str
+    state: str = WAITING
+    run: str | None = None
+    why: str | None = None
+
+
+def order_id(key: str) -> str:
+    """The id of the order of that key."""
+    return str(uuid.uuid5(_NAMESPACE, key))
+
+
+def place(
+    store: Store, key: str, procedure: str, given: Mapping[str, Any], approved: bool = False, asked_by: str = ""
+) -> tuple[Order, bool]:
+    """Ask for a run of ``procedure``, under the incident's key; returns the order, and whether it is new.
+
+    Nothing is asked of the cloud. Raises BadInput when there is no such procedure or parameter, StoreError.
+    """
+    found = procedures.named(procedure)
+    parameters.parse(found.name, found.parameters, given)
+    return _place(store, _order(key, RUN, found.name, given, approved, asked_by, None))
+
+
+def ask(store: Store, key: str, verb: str, run: str, lanes: list[str] | None = None, asked_by: str = "") -> Order:
+    """Ask for more of a run: resume, retry (of some lanes or of all) or revert it. The same key asks once.
+
+    Raises BadInput, UnknownRun.
+    """
+    if verb not in VERBS[1:]:
+        raise BadInput(f"a run can't be asked to {verb}: write one of {', '.join(VERBS[1:])}")
+    run_id = store.find(run)
+    return _place(store, _order(key, verb, None, {"lanes": lanes or []}, True, asked_by, run_id))[0]
+
+
+def find(store: Store, key: str) -> Order:
+    """The order of that key, or of that id. Raises UnknownRun."""
+    orders = tables.ORDERS.c
+    with reading(store.engine) as connection:
+        row = connection.execute(sa.select(tables.ORDERS).where(orders.id.in_([key, order_id(key)]))).first()
+    if row is None:
+        raise UnknownRun(f"nothing was ordered under the key {key} in {store.shown}: `stackmend order list` shows all")
+    return _from_row(row)
+
+
+def orders(store: Store) -> list[Order]:
+    """Every order, newest first."""
+    query = sa.select(tables.ORDERS).order_by(tables.ORDERS.c.asked_at.desc())
+    with reading(store.engine) as connection:
+        return [_from_row(row) for row in connection.execute(query)]
+
+
+def look(store: Store, key: str) -> dict[str, Any]:
+    """How it stands with an order, as JSON: ``state``, ``ended`` (nothing more comes by itself), ``why`` and ``run``.
+
+    ``state`` is the run's own once there is one (engine.report), else the order's.
+    """
+    order = find(store, key)
+    told: dict[str, Any] = {"order": order.id, "key": order.key, "state": order.state, "why": order.why}
+    if order.run is None or order.state in (WAITING, TAKEN):
+        return {**told, "run": order.run, "ended": order.state in (REFUSED, NOTHING)}
+    found = report.status_of(store, order.run)
+    run = {name: found[name] for name in ("run", "procedure", "counts", "waits_for", "next")}
+    ended = order.state == REFUSED or found["ended_at"] is not None
+    state = REFUSED if order.state == REFUSED else found["state"]
+    return {**told, **run, "state": state, "why": order.why or _why(found), "ended": ended}
+
+
+def _why(found: Mapping[str, Any]) -> str | None:
+    """The sentence that a run's state needs: what it waits for, or the first thing that failed."""
+    if found["waits_for"]:
+        return f"{found['waits_for']}; then approve it"
+    failed = [lane for lane in found["lanes"] if lane["error"]]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"{failed[0]['title']}: {failed[0]['error']}{more}" if failed else None
+
+
+def take(store: Store, worker: str) -> Order | None:
+    """The oldest order that waits, or whose taker is gone; it is ``worker``'s for CLAIM_SECONDS. None: there is none."""
+    orders, now = tables.ORDERS.c, time.time()
+    free = (orders.state == WAITING) | ((orders.state == TAKEN) & (orders.claimed_until < now))
+    with writing(store.engine) as connection:
+        query = sa.select(tables.ORDERS).where(free).order_by(orders.asked_at).limit(1)
+        row = connection.execute(query.with_for_update(skip_locked=True)).first()
+        if row is None:
+            return None
+        values = {"state": TAKEN, "claimed_by": worker, "claimed_until": now + CLAIM_SECONDS}
+        connection.execute(sa.update(tables.ORDERS).where(orders.id == row.id).values(values))
+    return replace(_from_row(row), state=TAKEN)
+
+
+def settle(store: Store, order: Order, state: str, run: str | None = None, why: str | None = None) -> None:
+    """Keep what became of an order that was taken."""
+    values = {"state": state, "run_id": run or order.run, "why": why, "claimed_by": None, "claimed_until": None}
+    with writing(store.engine) as connection:
+        connection.execute(sa.update(tables.ORDERS).where(tables.ORDERS.c.id == order.id).values(values))
+
+
+def _order(
+    key: str, verb: str, procedure: str | None, given: Mapping[str, Any], approved: bool, by: str, run: str | None
+) -> Order:
+    if not key or len(key) > LONGEST_KEY:
+        raise BadInput(f"an order needs a key of 1 to {LONGEST_KEY} characters: what names the incident")
+    return Order(order_id(key), key, verb, procedure, dict(given), approved, by or whoami(), clock.now(), run=run)
+
+
+def _place(store: Store, order: Order) -> tuple[Order, bool]:
+    row = {
+        "id": order.id,
+        "key": order.key,
+        "verb": order.verb,
+        "procedure": order.procedure,
+        "parameters": json.dumps(order.parameters, ensure_ascii=False),
+        "approved": order.approved,
+        "asked_by": order.asked_by,
+        "asked_at": order.asked_at,
+        "state": WAITING,
+        "run_id": order.run,
+    }
+    same = sa.select(tables.ORDERS).where(tables.ORDERS.c.id == order.id)
+    try:
+        with writing(store.engine) as connection:
+            known = connection.execute(same).first()
+            if known is None:
+                connection.execute(sa.insert(tables.ORDERS), [row])
+                return order, True
+    except StoreError as error:
+        # Somebody else placed it between our look and our insert.
+        if not isinstance(error.__cause__, sa.exc.IntegrityError):
+            raise
+        with reading(store.engine) as connection:
+            known = connection.execute(same).one()
+    return _from_row(known), False
+
+
+def _from_row(row: Any) -> Order:
+    given = json.loads(row.parameters)
+    told = (row.approved, row.asked_by, row.asked_at, row.state, row.run_id, row.why)
+    return Order(row.id, row.key, row.verb, row.procedure, given, *told)
