@@ -21,6 +21,8 @@ from stackmend.engine.plan import Lane
 from stackmend.engine.step import Step
 
 FACTORY = "stackmend.engine.runs.build"
+# What can be done with a lane.
+EXECUTE, RETRY, REVERT = "execute", "retry", "revert"
 _NAMESPACE = uuid.UUID("5ac6e1a4-9d0f-5c02-8f2b-6b6f6d2f7a10")
 
 
@@ -64,6 +66,12 @@ class LaneRunner:
     def atoms(self) -> list[dict[str, Any]]:
         """The lane's atoms as they are stored."""
         return [atom.to_dict() for atom in self.storage._flowdetail]
+
+    def carry_out(self, what: str, journal: Journal, doors: Mapping[str, Any]) -> None:
+        """Execute, retry or revert the lane. A failed step is recorded in its atom; nothing is raised for it."""
+        if what == RETRY:
+            self.retry()
+        (self.revert if what == REVERT else self.execute)(journal, doors)
 
     def execute(self, journal: Journal, doors: Mapping[str, Any]) -> None:
         """Run what is not done. A failed step is recorded in its atom; nothing is raised for it."""

@@ -119,7 +119,7 @@ def _why(found: Mapping[str, Any]) -> str | None:
 
 
 def take(store: Store, worker: str) -> Order | None:
-    """The oldest order that waits, or whose taker is gone; it is ``worker``'s for CLAIM_SECONDS. None: there is none."""
+    """The oldest order that waits, or whose taker is gone, for ``worker`` for CLAIM_SECONDS; None: there is none."""
     orders, now = tables.ORDERS.c, time.time()
     free = (orders.state == WAITING) | ((orders.state == TAKEN) & (orders.claimed_until < now))
     with writing(store.engine) as connection:

@@ -22,6 +22,11 @@ from stackmend.engine.database import reading, writing
 from stackmend.errors import Held, LeaseLost, StoreError
 
 LEASE_SECONDS = 30.0
+_REVOKE = (
+    sa.update(tables.LANE_WORK)
+    .where(tables.LANE_WORK.c.run_id == sa.bindparam("run"))
+    .values(state="revoked", epoch=tables.LANE_WORK.c.epoch + 1)
+)
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,13 @@ class Lease:
         self._thread.start()
 
     @classmethod
-    def take(cls, engine: sa.Engine, run_id: str, take_over: bool, seconds: float = LEASE_SECONDS) -> "Lease":
-        """Become the owner of a run. Raises Held while another process is, unless ``take_over``."""
+    def take(
+        cls, engine: sa.Engine, run_id: str, take_over: bool, seconds: float = LEASE_SECONDS, shares: bool = False
+    ) -> "Lease":
+        """Become the owner of a run. Raises Held while another process is, unless ``take_over``.
+
+        Unless the owner ``shares`` it, the lanes that workers have in hand are taken from them too.
+        """
         with writing(engine) as connection:
             row = connection.execute(
                 sa.select(tables.RUNS.c.owner, tables.RUNS.c.lease_until, tables.RUNS.c.epoch)
@@ -109,6 +119,8 @@ class Lease:
             me = json.dumps(asdict(Owner.me()))
             values = {"owner": me, "lease_until": time.time() + seconds, "epoch": row.epoch + 1}
             connection.execute(sa.update(tables.RUNS).where(tables.RUNS.c.id == run_id).values(values))
+            if not shares:
+                connection.execute(_REVOKE, {"run": run_id})
         return cls(engine, run_id, row.epoch + 1, seconds)
 
     def check(self) -> None:

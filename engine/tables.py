@@ -102,3 +102,20 @@ ORDERS = sa.Table(
     sa.Column("claimed_by", sa.String(255)),
     sa.Column("claimed_until", sa.Float),
 )
+
+# Lanes that workers share (engine.sharing): what is to be done with each, and who may write what comes of it.
+LANE_WORK = sa.Table(
+    "stackmend_lane_work",
+    METADATA,
+    sa.Column("run_id", sa.String(36), sa.ForeignKey("stackmend_runs.id"), primary_key=True),
+    sa.Column("lane", sa.String(160), primary_key=True),
+    # execute, retry or revert.
+    sa.Column("what", sa.String(16), nullable=False),
+    # posted, begun, ended; or revoked, when one process took the whole run for itself.
+    sa.Column("state", sa.String(16), nullable=False),
+    # Raised by whoever begins it: the writes of an earlier one are refused from then on.
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("worker", sa.String(255)),
+    # Whether it ended well; NULL while it has not ended.
+    sa.Column("well", sa.Boolean),
+)

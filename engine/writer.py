@@ -1,9 +1,9 @@
-"""One writer for all lanes of a process: group commit, fenced by the run's epoch.
+"""One writer for all lanes of a process: group commit, fenced by an epoch.
 
 Hundreds of lanes save small rows at once, and each save must be on disk before the lane goes on. One fsync
 for each would bind the whole recovery to the disk, so a single thread gathers what is waiting into one
-transaction. The same transaction reads the run's epoch under lock: a process that has lost its run
-(paused, partitioned, taken over) commits nothing more.
+transaction. The same transaction reads an epoch under lock (the run's, or the lane's where workers share a run):
+a process that has lost it (paused, partitioned, taken over) commits nothing more.
 """
 
 import queue
@@ -31,13 +31,44 @@ Rows = tuple[sa.Executable, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
+class Fence:
+    """Which epoch lets a Writer write, and what to say of it once it is another one's.
+
+    ``epoch``: ours; ``current``: the statement that reads, under lock, the one that holds, with its ``values``.
+    """
+
+    what: str
+    epoch: int
+    current: sa.Select[Any]
+    values: Mapping[str, str]
+
+    @classmethod
+    def of_run(cls, run_id: str, epoch: int) -> "Fence":
+        """For the one process that works on a run."""
+        return cls(f"run {run_id}", epoch, _RUN_EPOCH, {"run": run_id})
+
+    @classmethod
+    def of_lane(cls, run_id: str, lane: str, epoch: int) -> "Fence":
+        """For one lane of a run that several workers share."""
+        return cls(f"lane {lane} of run {run_id}", epoch, _LANE_EPOCH, {"run": run_id, "lane": lane})
+
+    def check(self, connection: sa.Connection) -> None:
+        """Raise LeaseLost when somebody else has taken it."""
+        if connection.execute(self.current, self.values).scalar() != self.epoch:
+            raise LeaseLost(
+                f"{self.what} was taken over by another process while this one was away: "
+                "this one has stopped and changes nothing more"
+            )
+
+
+@dataclass(frozen=True)
 class _Write:
     statements: tuple[Rows, ...]
     done: "Future[None]" = field(default_factory=Future)
 
 
 class Writer:
-    """Writes rows of one run, as long as ``epoch`` is the run's.
+    """Writes rows of one run, or of one lane, as long as its ``fence`` lets it.
 
     Of one statement rows are written in the order they are handed in; statements of one commit in the order
     in which each is first handed in.
@@ -47,10 +78,9 @@ class Writer:
     never go on past a row that was not saved.
     """
 
-    def __init__(self, engine: sa.Engine, run_id: str, epoch: int) -> None:
+    def __init__(self, engine: sa.Engine, fence: Fence) -> None:
         self._engine = engine
-        self._run_id = run_id
-        self._epoch = epoch
+        self._fence = fence
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._failure: StackmendError | None = None
         self._thread = threading.Thread(target=self._serve, name="stackmend-writer", daemon=True)
@@ -111,7 +141,7 @@ class Writer:
         while True:
             try:
                 with writing(self._engine) as connection:
-                    self._check_epoch(connection)
+                    self._fence.check(connection)
                     for statement, some in rows.items():
                         connection.execute(statement, some)
                 return
@@ -119,14 +149,6 @@ class Writer:
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(_TRY_AGAIN)
-
-    def _check_epoch(self, connection: sa.Connection) -> None:
-        epoch = connection.execute(_EPOCH, {"run": self._run_id}).scalar()
-        if epoch != self._epoch:
-            raise LeaseLost(
-                f"run {self._run_id} was taken over by another process while this one was away: "
-                "this one has stopped and changes nothing more"
-            )
 
 
 def _unexpected(error: Exception) -> StoreError:
@@ -144,4 +166,9 @@ def _gathered(batch: list[_Write]) -> dict[sa.Executable, list[Mapping[str, Any]
     return rows
 
 
-_EPOCH = sa.select(tables.RUNS.c.epoch).where(tables.RUNS.c.id == sa.bindparam("run")).with_for_update()
+_RUN_EPOCH = sa.select(tables.RUNS.c.epoch).where(tables.RUNS.c.id == sa.bindparam("run")).with_for_update()
+_LANE_EPOCH = (
+    sa.select(tables.LANE_WORK.c.epoch)
+    .where(tables.LANE_WORK.c.run_id == sa.bindparam("run"), tables.LANE_WORK.c.lane == sa.bindparam("lane"))
+    .with_for_update()
+)

@@ -18,7 +18,7 @@ from stackmend.engine.coordinator import Limits
 from stackmend.engine.database import writing
 from stackmend.engine.ownership import Lease
 from stackmend.engine.store import Store
-from stackmend.engine.writer import Writer
+from stackmend.engine.writer import Fence, Writer
 
 LANES = 50
 
@@ -37,8 +37,9 @@ class Most:
 
 
 MOST = {trivial.READING: Most(12, 18, 40), trivial.ACTING: Most(22, 28, 70)}
-# And the whole run, whatever its lanes: its lease, its locks (a row a lane), what happened, statuses at both ends.
-RUN = Most(commits=4, rows=LANES + 7, statements=24)
+# And the whole run, whatever its lanes: its lease, the lanes that workers may have in hand, its locks (a row a lane),
+# what happened, statuses at both ends.
+RUN = Most(commits=4, rows=LANES + 8, statements=25)
 
 
 class Counted:
@@ -88,7 +89,7 @@ def test_what_waits_shares_one_commit(store: Store) -> None:
     """While another process writes, rows gather; then all of them go to disk at once."""
     run_id = trivial.stored_run(store, trivial.READING, 1)
     lease = Lease.take(store.engine, run_id, take_over=False)
-    writer = Writer(store.engine, run_id, lease.epoch)
+    writer = Writer(store.engine, Fence.of_run(run_id, lease.epoch))
     row = {"run_id": run_id, "at": "", "who": "", "what": "waited"}
     with writing(store.engine):
         counted = Counted(store.engine)

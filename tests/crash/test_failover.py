@@ -9,7 +9,7 @@ from matrix.mysql_double import Server
 from stackmend.engine import tables, writer
 from stackmend.engine.database import open_database, reading, writing
 from stackmend.engine.ownership import Lease
-from stackmend.engine.writer import Writer
+from stackmend.engine.writer import Fence, Writer
 from stackmend.errors import StoreError
 
 RUN = "11111111-1111-1111-1111-111111111111"
@@ -47,7 +47,7 @@ def engine(server: Server) -> sa.Engine:
 
 def save(engine: sa.Engine) -> None:
     """One row of the run's, by its writer."""
-    hand = Writer(engine, RUN, 1)
+    hand = Writer(engine, Fence.of_run(RUN, 1))
     try:
         hand.write((NOTE, [{"run_id": RUN, "at": "now", "who": "me", "what": "saved"}]))
     finally:

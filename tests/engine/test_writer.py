@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from stackmend.engine import tables
 from stackmend.engine.database import open_database, reading, writing
 from stackmend.engine.ownership import Lease, Owner, owner_of
-from stackmend.engine.writer import Writer
+from stackmend.engine.writer import Fence, Writer
 from stackmend.errors import BadInput, Held, LeaseLost, StoreError
 
 RUN = "11111111-1111-1111-1111-111111111111"
@@ -34,7 +34,7 @@ def notes(engine: sa.Engine) -> list[str]:
 
 
 def test_rows_are_there_when_write_returns_and_in_order(engine: sa.Engine) -> None:
-    writer = Writer(engine, RUN, 1)
+    writer = Writer(engine, Fence.of_run(RUN, 1))
     writer.write_later(note("first"))
     writer.write(note("second"))
     assert notes(engine) == ["first", "second"]
@@ -44,7 +44,7 @@ def test_rows_are_there_when_write_returns_and_in_order(engine: sa.Engine) -> No
 
 
 def test_whoever_waits_hears_of_any_failure(engine: sa.Engine) -> None:
-    writer = Writer(engine, RUN, 1)
+    writer = Writer(engine, Fence.of_run(RUN, 1))
     for _ in range(2):
         with pytest.raises(StoreError, match="TypeError"):
             writer.write((NOTE, 7))  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def test_whoever_waits_hears_of_any_failure(engine: sa.Engine) -> None:
 
 
 def test_who_has_lost_the_run_writes_nothing_more(engine: sa.Engine) -> None:
-    writer = Writer(engine, RUN, 1)
+    writer = Writer(engine, Fence.of_run(RUN, 1))
     writer.write(note("mine"))
     lease = Lease.take(engine, RUN, take_over=False)
     for _ in range(2):

@@ -9,13 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from stackmend.clients.database import Database
-from stackmend.engine import locks, runs
+from stackmend.engine import locks
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.lanes import LaneRunner
 from stackmend.engine.ownership import Lease
 from stackmend.engine.step import NotStarted, Seen, Step
-from stackmend.engine.store import Store
-from stackmend.engine.writer import Writer
+from stackmend.engine.store import Run, Store
+from stackmend.engine.writer import Fence, Writer
 from stackmend.errors import AnswerLost
 from stackmend.tasks import servers
 from stackmend.tasks.evacuation import Evacuate
@@ -125,7 +125,7 @@ def keeps_its_locks() -> None:
 def fears_no_loss() -> None:
     """A process goes on with a run that another one has taken over."""
     Lease.check = lambda _: None  # type: ignore[method-assign]
-    Writer._check_epoch = lambda *_: None  # type: ignore[method-assign]
+    Fence.check = lambda *_: None  # type: ignore[method-assign]
 
 
 def begins_anew() -> None:
@@ -157,7 +157,7 @@ def undoes_nothing() -> None:
 
 def asks_nobody() -> None:
     """A plan that nobody approved is executed."""
-    approved, runs.Run.approved = runs.Run.approved, property(lambda _: True)  # type: ignore[misc,assignment]
+    approved, Run.approved = Run.approved, property(lambda _: True)  # type: ignore[misc,assignment]
     assert approved
 
 
