@@ -119,3 +119,43 @@ LANE_WORK = sa.Table(
     # Whether it ended well; NULL while it has not ended.
     sa.Column("well", sa.Boolean),
 )
+
+# Every alarm that came, and what became of it (alarms.ledger).
+ALARMS = sa.Table(
+    "stackmend_alarms",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    # Made from the delivery's own id where it has one: the same delivery is kept once.
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("received_at", sa.String(32), nullable=False, index=True),
+    sa.Column("source", sa.String(16), nullable=False),
+    # What it is about, as its source names it: an alarm that resolves another bears the same one.
+    sa.Column("event", sa.String(255), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("severity", sa.String(32), nullable=False),
+    sa.Column("labels", _LONG, nullable=False),
+    # When that began; empty where the source says no more than that it goes on.
+    sa.Column("began_at", sa.String(32), nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False, index=True),
+    sa.Column("why", sa.Text),
+    sa.Column("rule", sa.String(64)),
+    # What is recovered; with the time of the first alarm it is the key that is ordered under.
+    sa.Column("target", sa.String(255), index=True),
+    sa.Column("key", sa.String(255)),
+    # What is started, as JSON; and not before (epoch seconds).
+    sa.Column("start", _LONG),
+    sa.Column("due", sa.Float),
+    # The order's id, or that of Mistral's execution.
+    sa.Column("started_id", sa.String(36)),
+    sa.Column("decided_at", sa.String(32)),
+)
+
+# Who has a turn holds its row to the end of the transaction: two of them never decide at the same time.
+TURNS = sa.Table(
+    "stackmend_turns",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("taken", sa.BigInteger, nullable=False),
+)
