@@ -1,14 +1,15 @@
 """The processes of one site together: which there are, and how they start, settle and stop."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from stackmend.lab.openstack import health
 from stackmend.lab.openstack.daemon import Daemon
 from stackmend.lab.openstack.processes import RUNNING, STOPPED, Processes
 from stackmend.lab.openstack.rendering import write
-from stackmend.lab.openstack.services import services
-from stackmend.lab.openstack.services.base import STORES
+from stackmend.lab.openstack.services import EXTRAS, services
+from stackmend.lab.openstack.services.base import STORES, Service
 from stackmend.lab.openstack.services.neutron import AGENT, AGENTS
 from stackmend.lab.openstack.site import Site
 from stackmend.lab.openstack.starting import Start
@@ -25,8 +26,14 @@ class Cluster:
         self.services = services(site, extras)
         self.processes = Processes(site.run, site.logs, site.environment())
         self.daemons: dict[str, Daemon] = {
-            daemon.name: daemon for service in self.services for daemon in service.daemons()
+            daemon.name: daemon for service in self.services for daemon in self._daemons(service)
         }
+
+    def _daemons(self, service: Service) -> list[Daemon]:
+        daemons = service.daemons()
+        if not isinstance(service, EXTRAS):
+            return daemons
+        return [replace(daemon, env={**daemon.env, **self.site.variables}) for daemon in daemons]
 
     def configure(self) -> None:
         """Write every file that the processes read."""

@@ -7,7 +7,7 @@ with OpenStackLab(directory) as lab:
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -61,26 +61,34 @@ class OpenStackLab:
         extras: Iterable[str] | None = None,
         port_base: int = 0,
         cached: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Self:
         """Bring it up and return when it works; what runs already goes on.
 
         A directory without a lab gets a clean one of ``release`` (default: the newest) on ports from ``port_base``
         (default: 25000), out of the cache ``cached`` (default: the user's). ``extras``: services beyond the core
-        (default: as before, at first none). BadInput for what is not there or differs from what the directory
-        holds; LabError for what does not start.
+        (default: as before, at first none); ``variables``: of their processes' environment (default: as before).
+        BadInput for what is not there or differs from what the directory holds; LabError for what does not start.
         """
         asked = None if extras is None else services.extras(extras)
         with cache.locked(self.directory / "lock", self._say):
-            self._up(release, asked, port_base, cached)
+            self._up(release, asked, port_base, cached, variables)
         return self
 
-    def _up(self, release: str, asked: tuple[str, ...] | None, port_base: int, cached: Path | None) -> None:
+    def _up(
+        self,
+        release: str,
+        asked: tuple[str, ...] | None,
+        port_base: int,
+        cached: Path | None,
+        variables: Mapping[str, str] | None,
+    ) -> None:
         if not record.exists(self.directory):
             parts = cache.Cache(cached or cache.default(), self._say)
             chosen = releases.release(release or releases.NEWEST)
             installing.install(self.directory, chosen, port_base or DEFAULT_PORT_BASE, (), parts, self._say)
         self._agree(release, port_base)
-        self._have(asked)
+        self._have(asked, variables)
         self._say("starting the services")
         self._cluster.configure()
         self._cluster.start(["mariadbd"])
@@ -94,16 +102,21 @@ class OpenStackLab:
             what = f"a lab of release {there.release} on ports from {there.port_base}"
             raise BadInput(f"{self.directory} holds {what}: purge it with `lab down`, or name another directory")
 
-    def _have(self, extras: tuple[str, ...] | None) -> None:
-        """Let the lab have these extras from now on; those that it had and shall not have are stopped."""
+    def _have(self, extras: tuple[str, ...] | None, variables: Mapping[str, str] | None) -> None:
+        """Let the lab have these extras from now on; processes that are not as they shall be are stopped."""
         there = record.read(self.directory)
-        if extras is None or list(extras) == there.extras:
+        wanted = replace(
+            there,
+            extras=there.extras if extras is None else list(extras),
+            variables=there.variables if variables is None else dict(variables),
+        )
+        if wanted == there:
             return
-        before = set(self._cluster.daemons)
-        replace(there, extras=list(extras)).write(self.directory)
+        before = self._cluster.daemons
+        wanted.write(self.directory)
         processes = self._cluster.processes
         del self._cluster
-        processes.stop(*(before - set(self._cluster.daemons)))
+        processes.stop(*(name for name, daemon in before.items() if daemon != self._cluster.daemons.get(name)))
 
     def _show_extras(self) -> None:
         with base.client(self._cluster.site) as cloud:

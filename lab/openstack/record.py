@@ -1,7 +1,7 @@
 """What a lab's directory says of itself: lab.json."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from stackmend.errors import BadInput
@@ -11,7 +11,7 @@ from stackmend.lab.openstack.site import Site
 
 @dataclass(frozen=True)
 class Record:
-    """A lab as it was brought up: its release and ports, its extra services, and the parts it was made from.
+    """A lab as it was brought up: its release and ports, its extra services and their variables, and its parts.
 
     ``cache`` is the directory that the environment ``venv`` and the clean ``state`` are in.
     """
@@ -23,6 +23,7 @@ class Record:
     broker: str
     state: str
     cache: str
+    variables: dict[str, str] = field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
         """Put it into a lab's directory."""
@@ -31,7 +32,8 @@ class Record:
 
     def site(self, directory: Path) -> Site:
         """The lab that it tells of."""
-        return Site(directory, Path(self.venv), Path(self.broker), release(self.release), self.port_base)
+        parts = (Path(self.venv), Path(self.broker), release(self.release))
+        return Site(directory, *parts, self.port_base, variables=self.variables)
 
 
 def exists(directory: Path) -> bool:

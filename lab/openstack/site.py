@@ -4,7 +4,7 @@ import getpass
 import grp
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackmend.errors import BadInput
@@ -41,7 +41,8 @@ _LAST = max(_OFFSETS.values())
 class Site:
     """One lab: its directory, the environment its services run from, and its ports.
 
-    ``venv`` holds the release's wheels, ``broker`` is the directory of RabbitMQ's commands.
+    ``venv`` holds the release's wheels, ``broker`` is the directory of RabbitMQ's commands. ``variables`` are for the
+    processes of the extra services alone: where they find what is plugged into them.
     """
 
     directory: Path
@@ -50,6 +51,7 @@ class Site:
     release: Release
     port_base: int = DEFAULT_PORT_BASE
     hosts: tuple[str, ...] = HOSTS
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1024 <= self.port_base <= 65535 - _LAST:

@@ -33,6 +33,14 @@ class OnLab(Operator):
         return OpenStackLab(parsed_args.directory, self.say)
 
 
+def _variables(given: list[str]) -> dict[str, str]:
+    """NAME=VALUE as a mapping. Raises BadInput."""
+    for item in given:
+        if not item.partition("=")[0] or "=" not in item:
+            raise BadInput(f"--env takes NAME=VALUE, not {item!r}")
+    return dict(item.split("=", 1) for item in given)
+
+
 class Up(OnLab):
     """Bring the lab up, a clean one at first; returns when every service works."""
 
@@ -44,6 +52,8 @@ class Up(OnLab):
         parser.add_argument("--with", dest="extras", metavar="SERVICES", help=extras)
         ports = f"the first of a hundred ports (default: {DEFAULT_PORT_BASE})"
         parser.add_argument("--port-base", metavar="PORT", type=int, default=0, help=ports)
+        variable = "a variable of the environment of the extra services' processes (repeatable; default: as before)"
+        parser.add_argument("--env", metavar="NAME=VALUE", action="append", help=variable)
         kept = "what is built once is kept there (default: in the user's cache directory)"
         parser.add_argument("--cache", metavar="DIR", type=pathlib.Path, help=kept)
         return parser
@@ -56,6 +66,7 @@ class Up(OnLab):
             extras=None if asked is None else [name for name in asked if name != "none"],
             port_base=parsed_args.port_base,
             cached=parsed_args.cache,
+            variables=None if parsed_args.env is None else _variables(parsed_args.env),
         )
         self.say(f"the lab in {lab.directory} is up; `eval $(stackmend lab env)` turns this shell to it")
 
