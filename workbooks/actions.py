@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from mistral_lib.actions import Action, ActionContext, Result
+from mistral_lib.actions import Action, Result
+from mistral_lib.actions.context import ActionContext
 
 from stackmend.engine import orders, report
 from stackmend.engine.parameters import Parameter
