@@ -25,6 +25,7 @@ from stackmend.clients.calls import Answer, ApiCall, CallRecord, new_request_id
 from stackmend.clients.patience import patiently
 from stackmend.clients.signin import CloudIdentity, SignIn, Timeouts, cloud_region
 from stackmend.errors import Refused, Unreachable
+from stackmend.pausing import Pause, before_a_look, before_an_effect
 
 __all__ = ["Answer", "ApiCall", "CallRecord", "Cloud", "CloudIdentity", "Timeouts", "new_request_id"]
 
@@ -152,12 +153,13 @@ class Cloud:
         """Have ONE effect, under our request id; never repeated once it can have happened.
 
         Raises Refused (nothing happened; ``status`` says why), Unauthorized or Unreachable (nothing
-        happened), or AnswerLost (it may have happened).
+        happened), or AnswerLost (it may have happened). A try that was refused is followed by another only if
+        whoever works in this thread still may (stackmend.pausing).
         """
-        return self._patiently(lambda: self._exchange(call, request_id, None))
+        return self._patiently(lambda: self._exchange(call, request_id, None), before_an_effect)
 
-    def _patiently(self, action: Callable[[], T]) -> T:
-        return patiently(action, self._timeouts.patience)
+    def _patiently(self, action: Callable[[], T], pause: Pause = before_a_look) -> T:
+        return patiently(action, self._timeouts.patience, pause)
 
     def _exchange(self, call: ApiCall, request_id: str, params: Params | None) -> Answer:
         url = self._signin.place(call.service).url + call.path

@@ -17,6 +17,7 @@ from stackmend.clients.patience import patiently
 from stackmend.clients.rows import RowChange, RowInsert, from_plain, literal, to_plain
 from stackmend.clients.sql_failures import sql_failure
 from stackmend.errors import BadInput, ChangedSince
+from stackmend.pausing import before_an_effect
 
 __all__ = ["Database", "RowChange", "RowInsert", "database_url_from_conf"]
 
@@ -77,7 +78,7 @@ class Database:
         """
         for one in changes:
             self._check(one)
-        return patiently(lambda: self._transaction(changes), self._patience) if changes else []
+        return patiently(lambda: self._transaction(changes), self._patience, before_an_effect) if changes else []
 
     def insert(self, one: RowInsert) -> bool:
         """Insert the row; False when there was one of the same ``unique`` columns, and nothing was done.
@@ -89,7 +90,7 @@ class Database:
             raise BadInput(f"A row of the {one.database} database was given to the {self.name} database.")
         table = self._table(one.table, [*one.values, *one.unique])
         values = {name: _bound(table, name, value) for name, value in one.values.items()}
-        return patiently(lambda: self._insert(table, one, values), self._patience)
+        return patiently(lambda: self._insert(table, one, values), self._patience, before_an_effect)
 
     def server_time(self) -> datetime:
         """The database server's clock, UTC."""

@@ -6,6 +6,7 @@ from typing import TypeVar
 import tenacity
 
 from stackmend.errors import StackmendError
+from stackmend.pausing import Pause, before_a_look
 
 T = TypeVar("T")
 
@@ -22,9 +23,13 @@ class Passing(Exception):
         self.after = after
 
 
-def patiently(action: Callable[[], T], seconds: float) -> T:
-    """Run ``action`` until it raises no Passing, for ``seconds`` in all; then raise what Passing carries."""
+def patiently(action: Callable[[], T], seconds: float, pause: Pause = before_a_look) -> T:
+    """Run ``action`` until it raises no Passing, for ``seconds`` in all; then raise what Passing carries.
+
+    ``pause`` waits between two tries: ``before_an_effect`` where ``action`` brings one about. What it raises is raised.
+    """
     retrying = tenacity.Retrying(
+        sleep=pause,
         retry=tenacity.retry_if_exception_type(Passing),
         wait=_pause,
         stop=tenacity.stop_before_delay(seconds),

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
 from stackmend.errors import CloudError, NeedsHands, Unreachable
+from stackmend.pausing import before_a_look
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Poll:
 
     def look(self, key: str, afresh: bool = False, seconds: float = 120.0) -> Row | None:
         """The row as it is now, None when there is none; lanes that look at the same time share one call."""
-        return self.wait(key, lambda row: (row,), seconds, lambda: None, afresh)[0]
+        return self.wait(key, lambda row: (row,), seconds, functools.partial(before_a_look, 0), afresh)[0]
 
     def _register(self, waiter: _Waiter) -> None:
         with self._changed:

@@ -16,6 +16,7 @@ import paramiko
 from stackmend.clients.patience import Passing, patiently
 from stackmend.clients.ssh_login import LoginRefused, NoWayOn, SshSettings, logged_in, path_to, unreachable
 from stackmend.errors import AnswerLost, BadInput
+from stackmend.pausing import before_an_effect
 
 __all__ = ["Command", "Dropped", "LoginRefused", "Result", "Ssh", "SshSettings"]
 
@@ -84,7 +85,7 @@ class Ssh:
         Raises HostUnreachable (nothing was run; LoginRefused when waiting won't help), Dropped (it may have
         been run), or BadInput for settings that can't work.
         """
-        return patiently(lambda: self._run(command), self.settings.patience)
+        return patiently(lambda: self._run(command), self.settings.patience, before_an_effect)
 
     def answers(self, address: str, port: int | None = None) -> bool:
         """True when an SSH server greets at the address. Raises HostUnreachable when the jump host does not."""

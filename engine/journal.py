@@ -77,6 +77,7 @@ class Journal:
         self._settle = settle
         self._past = past
         self._seen: dict[str, float] = {}
+        self._tried: dict[str | None, float] = {}
 
     def record(self, step: str) -> Record | None:
         """The step's record, or None when it was never begun, or the lane has no such step."""
@@ -108,6 +109,18 @@ class Journal:
         self._save(step, intent)
         self.check()
         return intent
+
+    def try_again(self, step: str, seconds: float) -> None:
+        """Wait before a call that was refused is tried again, and make its intent durable as of now. Raises Stopped.
+
+        The intent tells whoever takes the run over how long the call may be in the air; that writing it succeeds
+        tells this process that nobody has.
+        """
+        self.pause(seconds)
+        if (record := self.record(step)) is not None:
+            self._save(step, _as_of_now(record))
+            self._tried[record.request_id] = time.monotonic()
+        self.check()
 
     def answered(self, step: str, record: Record, request_id: str) -> Record:
         """Save the request id that the service gave the call."""
@@ -148,12 +161,14 @@ class Journal:
             raise Stopped(str(lost)) from lost
 
     def pause(self, seconds: float) -> None:
-        """Wait between two looks at the cloud. Raises Stopped at once when the run is stopped."""
-        if self._stop.wait(seconds):
-            raise Stopped
+        """Wait between two looks at the cloud. Raises Stopped: at once when asked to stop, or no longer the owner."""
+        self._stop.wait(seconds)
+        self.check()
 
     def _age(self, record: Record) -> float:
         """Seconds since the intent, by clocks that can be believed; else since we first saw it."""
+        if record.request_id in self._tried:
+            return time.monotonic() - self._tried[record.request_id]
         age = clock.elapsed(record.uptime)
         if age is None:
             # Made on another machine, or before a boot: where our clock says that it is yet to come, one is wrong.
@@ -166,4 +181,15 @@ class Journal:
         return f"req-{uuid.uuid5(uuid.UUID(self._run_id), f'{step}#{attempt}')}"
 
     def _save(self, step: str, record: Record) -> None:
-        self._storage.update_atom_metadata(step, {META_KEY: dict(vars(record))})
+        try:
+            self._storage.update_atom_metadata(step, {META_KEY: dict(vars(record))})
+        except LeaseLost as lost:
+            raise Stopped(str(lost)) from lost
+
+
+def _as_of_now(record: Record) -> Record:
+    """The record as if what is under way, the effect or its revert, had been intended just now."""
+    now = {"intended": clock.now(), "uptime": clock.uptime()}
+    if record.undo is not None:
+        return replace(record, undo={**record.undo, **now})
+    return record if record.answered else replace(record, intended=now["intended"], uptime=now["uptime"])

@@ -25,6 +25,7 @@ from taskflow import task
 from stackmend.engine import clock
 from stackmend.engine.journal import Journal, Record
 from stackmend.errors import AnswerLost, ChangedSince, CloudError, HostUnreachable, NeedsHands, PastNoReturn
+from stackmend.pausing import pausing_by
 
 Evidence = dict[str, Any]
 # Seconds between two looks for a call whose answer was lost.
@@ -121,7 +122,8 @@ class Step(task.Task):
     def execute(self, journal: Journal, **doors: Any) -> dict[str, Any]:
         """Bring the effect about exactly once; returns the step's result as it is stored."""
         record = journal.record(self.name) or Record(began=clock.now())
-        evidence, record = self._bring_about(record, journal, doors)
+        with pausing_by(journal.pause, journal.pause):
+            evidence, record = self._bring_about(record, journal, doors)
         # TaskFlow hands a live task the original and a resumed one the JSON: make them the same at once.
         return json.loads(json.dumps({**_told(record), "ended": clock.now(), "evidence": evidence}))  # type: ignore[no-any-return]
 
@@ -132,7 +134,8 @@ class Step(task.Task):
             return {"ended": clock.now(), "restored": False}
         if not self.undoable:
             raise PastNoReturn(f"{self.name} can't be taken back: {self.title} has been asked of the cloud")
-        evidence = self._call(self.undo, doors, record=record, journal=journal)
+        with pausing_by(journal.pause, functools.partial(journal.try_again, self.name)):
+            evidence = self._call(self.undo, doors, record=record, journal=journal)
         return {"ended": clock.now(), "restored": True, "evidence": evidence}
 
     def update_progress(self, progress: float) -> None:
@@ -175,7 +178,8 @@ class Step(task.Task):
             )
         record = journal.intend(self.name, record, seen.before, seen.mark)
         try:
-            answered = self._call(self.act, doors, record=record)
+            with pausing_by(journal.pause, functools.partial(journal.try_again, self.name)):
+                answered = self._call(self.act, doors, record=record)
         except AnswerLost:
             return record
         except (CloudError, ChangedSince, HostUnreachable):
