@@ -14,7 +14,7 @@ import stackmend.tasks
 from stackmend.engine.step import Step
 
 ROOT = pathlib.Path(__file__).parents[1]
-ROOMS = ("flows", "tasks", "clients", "engine", "workbooks", "lab")
+ROOMS = ("flows", "tasks", "clients", "engine", "workbooks", "alarms", "lab")
 # What each room may import of ours: a package with everything in it, or (with "=") that module alone.
 ALLOWED = {
     "clients": ("stackmend.clients", "=stackmend.errors", "=stackmend.pausing"),
@@ -22,6 +22,7 @@ ALLOWED = {
     "engine": ("stackmend.engine", "=stackmend.errors", "=stackmend.flows", "=stackmend.pausing"),
     "tasks": ("stackmend.tasks", "stackmend.clients", "stackmend.engine", "=stackmend.errors"),
     "flows": ("stackmend.flows", "stackmend.tasks", "stackmend.engine", "=stackmend.errors"),
+    "alarms": ("stackmend.alarms", "stackmend.engine", "=stackmend.errors", "=stackmend.settings"),
     # The simulated cloud shares no code with what is tried on it.
     "lab": ("stackmend.lab", "=stackmend.errors"),
 }

@@ -11,8 +11,8 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-ROOMS = ("flows", "tasks", "clients", "engine", "workbooks", "lab")
-DATA = ("*.py", "*.j2", "*.txt", "*.yaml", "py.typed")
+ROOMS = ("flows", "tasks", "clients", "engine", "workbooks", "alarms", "lab")
+DATA = ("*.py", "*.j2", "*.txt", "*.yaml", "*.service", "py.typed")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Alarms: they are stored as they come, decided by rules, and start what an operator would have typed."""

@@ -1,0 +1,161 @@
+"""What becomes of an alarm: decided in one transaction in which nobody else decides."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from stackmend.alarms import rules
+from stackmend.alarms.alarm import FIRING, INSUFFICIENT, OK
+from stackmend.alarms.ledger import (
+    HELD,
+    NO_RULE,
+    NOTED,
+    QUIET,
+    REFUSED,
+    RESOLVED,
+    SAME,
+    STARTED,
+    STARTING,
+    UNDECIDED,
+    WAITING,
+    Ledger,
+    alarm_of,
+)
+from stackmend.alarms.rules import Rule
+from stackmend.engine import clock, orders
+from stackmend.engine.tables import ALARMS, ORDERS, RUNS
+from stackmend.errors import BadInput
+
+# More in one transaction hold those up who store.
+_MOST_AT_ONCE = 32
+_INCIDENTS = (WAITING, HELD, STARTING, STARTED)
+_A = ALARMS.c
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Last:
+    """How it stands with an incident that was started: None while it goes on, else when it ended; whether it ran."""
+
+    ended_at: str | None
+    ran: bool
+    told: str
+
+
+def decide(ledger: Ledger, known: list[Rule], now: float) -> list[tuple[int, str]]:
+    """Decide the oldest alarms that are due at ``now`` (epoch seconds); returns their numbers and verdicts."""
+    due = (_A.verdict == UNDECIDED) | ((_A.verdict == WAITING) & (_A.due <= now))
+    found = []
+    with ledger.turn() as connection:
+        for row in connection.execute(sa.select(ALARMS).where(due).order_by(_A.id).limit(_MOST_AT_ONCE)).all():
+            values = _Judge(connection, known, now).judge(row)
+            values["decided_at"] = clock.now()
+            connection.execute(sa.update(ALARMS).where(_A.id == row.id).values(**values))
+            found.append((row.id, values["verdict"]))
+    return found
+
+
+@dataclass(frozen=True)
+class _Judge:
+    connection: sa.Connection
+    rules: list[Rule]
+    now: float
+
+    def judge(self, row: Any) -> Values:
+        """The columns that tell what becomes of the alarm in ``row``."""
+        if row.verdict == WAITING:
+            return self._begin(row, row.rule, row.target)
+        if row.state == FIRING:
+            return self._firing(row)
+        return _became(NOTED, self._resolve(row) if row.state == OK else f"from {INSUFFICIENT} data nothing follows")
+
+    def _resolve(self, row: Any) -> str:
+        """End what the alarm resolves and has not been started."""
+        about = (_A.source == row.source, _A.event == row.event, _A.id < row.id)
+        over = _became(RESOLVED, f"it was over before it was started: alarm {row.id}")
+        open_ones = _A.verdict.in_((WAITING, HELD, STARTING))
+        ended = self.connection.execute(sa.update(ALARMS).where(*about, open_ones).values(**over)).rowcount
+        return f"it is over: {ended} alarms that waited start nothing" if ended else "it is over"
+
+    def _firing(self, row: Any) -> Values:
+        try:
+            start = rules.first(self.rules, alarm_of(row))
+            if start is None:
+                return _became(NO_RULE, "no rule is for it")
+            told: Values = {"rule": start.rule.name, "target": start.target}
+            stop = self._not_again(row, start.rule, start.target)
+            if stop is not None:
+                return told | stop
+            key = f"{start.target}/{row.received_at}"
+            told |= {"key": key, "start": json.dumps(start.order(key)), "due": self.now + start.rule.wait}
+        except BadInput as error:
+            return _became(REFUSED, str(error))
+        if start.rule.wait:
+            return told | _became(
+                WAITING, f"rule {start.rule.name} waits {start.rule.wait:g} s: it may be over by then"
+            )
+        return told | self._begin(row, start.rule.name, start.target)
+
+    def _not_again(self, row: Any, rule: Rule, target: str) -> Values | None:
+        """Why nothing is started for a target, where something was started or waits already."""
+        query = sa.select(ALARMS).where(_A.target == target, _A.verdict.in_(_INCIDENTS), _A.id < row.id)
+        last = self.connection.execute(query.order_by(_A.id.desc()).limit(1)).first()
+        if last is None:
+            return None
+        if last.verdict != STARTED:
+            return _became(SAME, f"it is the same as alarm {last.id}, which is {last.verdict}")
+        stands = self._stands(last)
+        if stands.ended_at is None:
+            return _became(SAME, f"it is the same as alarm {last.id}: {stands.told}")
+        if stands.ran and self._began_before(row, last, stands.ended_at):
+            return _became(SAME, f"it is the same as alarm {last.id}, and began before that ended: {stands.told}")
+        if clock.age(stands.ended_at) < rule.quiet:
+            return _became(QUIET, f"less than {rule.quiet:g} s ago alarm {last.id} ended: {stands.told}")
+        return None
+
+    def _began_before(self, row: Any, last: Any, ended_at: str) -> bool:
+        return row.began_at <= ended_at if row.began_at else not self._over(last)
+
+    def _stands(self, last: Any) -> _Last:
+        """How it stands with what alarm ``last`` started; of Mistral no more is known than when it took it."""
+        key = orders.order_id(last.key)
+        query = (
+            sa.select(ORDERS, RUNS.c.ended_at).outerjoin(RUNS, RUNS.c.id == ORDERS.c.run_id).where(ORDERS.c.id == key)
+        )
+        order = self.connection.execute(query).first()
+        if order is None:
+            return _Last(last.decided_at, True, last.why)
+        if order.state in (orders.REFUSED, orders.NOTHING):
+            return _Last(last.decided_at, order.state == orders.NOTHING, order.why or order.state)
+        told = f"run {order.run_id}" if order.run_id else f"its order is {order.state}"
+        return _Last(order.ended_at, True, told)
+
+    def _over(self, row: Any) -> bool:
+        """Whether a later alarm resolves this one."""
+        later = (_A.source == row.source, _A.event == row.event, _A.state == OK, _A.id > row.id)
+        return self.connection.execute(sa.select(_A.id).where(*later).limit(1)).first() is not None
+
+    def _begin(self, row: Any, rule_name: str, target: str) -> Values:
+        """Start it now, unless it is over or the brake holds."""
+        if self._over(row):
+            return _became(RESOLVED, "it was over before it was started")
+        rule = next((rule for rule in self.rules if rule.name == rule_name), None)
+        if rule is None:
+            return _became(REFUSED, f"rule {rule_name} is gone: nothing is started by it")
+        if rule.brake and (others := self._others(row, rule, target)) >= rule.brake["most"]:
+            within = f"{others} other targets within {rule.brake['seconds']:g} s"
+            return _became(HELD, f"the brake of rule {rule.name} holds: {within}; `stackmend alarm release {row.id}`")
+        return _became(STARTING, f"by rule {rule.name}")
+
+    def _others(self, row: Any, rule: Rule, target: str) -> int:
+        """How many other targets the rule had within its brake's time, started or not."""
+        since = clock.stored(clock.parsed(row.received_at) - timedelta(seconds=rule.brake["seconds"]))
+        counted = (_A.rule == rule.name, _A.verdict.in_(_INCIDENTS), _A.received_at >= since, _A.target != target)
+        return int(self.connection.execute(sa.select(sa.func.count(_A.target.distinct())).where(*counted)).scalar_one())
+
+
+def _became(verdict: str, why: str | None) -> Values:
+    return {"verdict": verdict, "why": why}

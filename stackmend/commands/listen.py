@@ -1,0 +1,44 @@
+"""The command that takes alarms."""
+
+import argparse
+
+from stackmend import __version__
+from stackmend.alarms import configuration, mistral
+from stackmend.alarms.rules import MISTRAL
+from stackmend.commands.base import Operator
+from stackmend.errors import BadInput
+
+
+class Listen(Operator):
+    """Take alarms over HTTP, store them, and order what the rules say; `stackmend worker` carries it out."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The rules."""
+        parser = super().get_parser(prog_name)
+        add_rules(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Listen until SIGTERM."""
+        try:
+            from stackmend.alarms.server import Listener
+        except ImportError as error:
+            raise BadInput(f"listening needs {error.name}: pip install 'stackmend[listen]'") from None
+        found = configuration.load(parsed_args.rules)
+        execute = self._mistral().execute if any(rule.start == MISTRAL for rule in found.rules) else None
+        with self.store(parsed_args) as store:
+            listener = Listener(found, store, self.say, execute, __version__)
+            host = found.address[0]
+            self.say(f"listening at {host}:{listener.port}, with {len(found.rules)} rules; alarms go to {store.shown}")
+            listener.run()
+        self.say("stopped: what was accepted is stored")
+
+    def _mistral(self) -> mistral.Mistral:
+        """Mistral of the cloud that is named the OpenStack way."""
+        return mistral.connected(self.app.options.os_cloud, self.app.options.os_region_name)
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """The option that names the file of rules."""
+    where = "the file of rules (default: $STACKMEND_ALARMS, or the usual places)"
+    parser.add_argument("--rules", metavar="FILE", help=where)
