@@ -39,22 +39,25 @@ class Listener:
     """
 
     def __init__(
-        self, found: Configuration, store: Store, say: Callable[[str], None], execute: Execute | None, version: str
+        self,
+        found: Configuration,
+        store: Store,
+        say: Callable[[str], None],
+        execute: Execute | None = None,
+        version: str = "",
     ) -> None:
         self._say, self._counts, self._ledger = say, Counts(say), Ledger(store)
         keystone = Keystone(found.keystone) if found.keystone else None
         guards = {name: Guard(name, found.sources.get(name, Trust()), keystone) for name in SOURCES}
         self._say_whom(guards)
-        decider = Decider(self._ledger, found.rules, found.keep, self._decided, execute)
-        self._socket = _bound(*found.address)
-        self.port = int(self._socket.getsockname()[1])
-        self._loops = [
-            Loop("stackmend-decider", decider.decide, say),
-            Loop("stackmend-mistral", decider.execute, say),
-        ]
-        self._keeper = Keeper(self._ledger, self._loops[0].nudge)
         app = web.application(guards, self._keep, self._counts, self._ill, self._ledger.counts, version)
         self._server = uvicorn.Server(_config(app, found, self._counts))
+        self._socket = _bound(*found.address)
+        self.port = int(self._socket.getsockname()[1])
+        decider = Decider(self._ledger, found.rules, found.keep, self._decided, execute)
+        work = {"stackmend-decider": decider.decide, "stackmend-mistral": decider.execute}
+        self._loops = [Loop(name, do, say) for name, do in work.items()]
+        self._keeper = Keeper(self._ledger, self._loops[0].nudge)
 
     def run(self) -> None:
         """Listen until SIGTERM, SIGINT or ``stop``; what was accepted is answered and stored."""
