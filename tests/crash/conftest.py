@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 from living import MakeLiving, make_living  # noqa: F401
-from matrix.page import WHOLE, pytest_terminal_summary, record  # noqa: F401
+from matrix.ledger import pytest_collection_modifyitems  # noqa: F401
+from matrix.page import pytest_runtest_logreport, pytest_terminal_summary, record  # noqa: F401
 from matrix.stage import MakeStage, stages
 from mortality import Nursery
-
-# These stop and wake processes; they are a part of the whole matrix only, until they hold on a busy machine.
-collect_ignore = [] if WHOLE else ["test_store.py", "test_split_brain.py"]
 
 
 @pytest.fixture

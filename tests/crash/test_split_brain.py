@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from matrix import page
-from matrix.halting import Command, halted, paused, sampled_owned
+from matrix.halting import Command, halted, sampled_owned
 from matrix.scenarios import SCENARIOS
 from matrix.stage import MakeStage, Stage
 from mortality import Life, Nursery
@@ -53,7 +53,6 @@ def test_stopped_for_longer_than_its_lease(
     stage.desk.settings(lanes=1, settle=0.2, poll_interval=0.02, lease=2.0)
     for at in sampled_owned(stage, OWNER_TIMES, random.Random(page.SEED)):
         with halted(other, stage, at) as command:
-            until(lambda command=command: paused(command.pid, stage.desk.store), "paused between two writes")  # type: ignore[misc]
             done = stage.steps()
             until(lambda: stage.state() != "running", "its lease has run out")
             played = stage.go_on()

@@ -4,6 +4,7 @@ A disturbance is applied in the child, before the command begins; each command i
 may write what nobody may.
 """
 
+import contextlib
 import ctypes
 import datetime
 import itertools
@@ -12,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,16 @@ HOUR = 3600.0
 # Linux's capabilities to disregard what a file's mode says, and the layout of capset(2).
 _DISREGARD_MODES = 1 << 1 | 1 << 2
 _LAYOUT = 0x20080522
+# Whoever has it has the child's only transaction.
+_TRANSACTION = threading.RLock()
 
 
 def halted() -> None:
-    """The whole process stands still, as after SIGSTOP, until somebody lets it go on."""
+    """The whole process stands still, as after SIGSTOP, until somebody lets it go on.
+
+    Its other threads are in no transaction then: it holds up nobody, unless the instant itself lies in one.
+    """
+    _one_transaction_at_a_time()
     _from_the_instant(_halt)
     _as_ordinary_user()
 
@@ -78,8 +85,25 @@ def _leave_id() -> None:
 
 
 def _halt() -> None:
-    # To this thread: it goes no further, not even by an instruction.
-    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+    with _TRANSACTION:
+        # To this thread: it goes no further, not even by an instruction.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+
+def _one_transaction_at_a_time() -> None:
+    from stackmend.engine import ownership, store, writer
+
+    for module in (ownership, store, writer):
+        module.writing = _in_turn(module.writing)  # type: ignore[attr-defined]
+
+
+def _in_turn(writing: Callable[..., Any]) -> Callable[..., Any]:
+    @contextlib.contextmanager
+    def in_turn(engine: Any) -> Iterator[Any]:
+        with _TRANSACTION, writing(engine) as connection:
+            yield connection
+
+    return in_turn
 
 
 def _as_ordinary_user() -> None:

@@ -103,11 +103,12 @@ def sampled_owned(stage: Stage, times: int, chance: random.Random, share: float 
     """Some from the first effect on, when the process has taken the run; and of these only the first ``share``.
 
     None of them right before an effect: no lease covers the moment between the last look at it and the call's leaving.
+    And none inside a transaction, which would hold up whoever takes the run over.
     """
     found = _steady(stage)
     first = next(place for place, one in enumerate(found) if kind_of(one.name) == "effect")
     owned = found[first : first + round((len(found) - first) * share)]
-    leaving = [one for one in owned if kind_of(one.name) == "effect" and one.name.startswith("before")]
+    leaving = [one for one in owned if one.name.startswith("before")]
     return chance.sample([one for one in owned if one not in leaving], times)
 
 

@@ -6,11 +6,12 @@
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matrix import ledger
 
 # One of so many instants, calls, ... is played; 1 is the whole matrix.
 EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "37"))
@@ -19,6 +20,8 @@ WHOLE = EVERY == 1
 HANDS = range(6 if WHOLE else 1)
 # The whole matrix is another one each time; `make test` is always the same.
 SEED = int(os.environ.get("STACKMEND_TEST_SEED") or (random.randrange(10_000) if WHOLE else 1))
+# The same for all who play a part of it.
+os.environ["STACKMEND_TEST_SEED"] = str(SEED)
 # Where the page is to be written; nowhere, unless `make matrix` says so.
 PAGE = os.environ.get("STACKMEND_MATRIX_PAGE", "")
 
@@ -37,25 +40,39 @@ def record(record_property: Callable[[str, object], None]) -> Record:
     return note
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A test that has passed need not be played again."""
+    ledger.enter(report, SEED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
     """Write the page, if it is wanted and nothing failed; say the seed in any case."""
     terminalreporter.write_line(f"matrix: one of {EVERY}; STACKMEND_TEST_SEED={SEED}")
-    if PAGE and exitstatus == 0:
-        Path(PAGE).write_text(page(terminalreporter.stats.get("passed", []), config.args), encoding="utf-8")
+    if PAGE and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        Path(PAGE).write_text(page(ledger.entries(), ledger.missing()), encoding="utf-8")
 
 
-def page(reports: Iterable[pytest.TestReport], played: Iterable[str]) -> str:
-    """The page's text, from what the tests noted; ``played``: which files or directories of tests."""
+def page(passed: Sequence[ledger.Entry], missing: Sequence[str]) -> str:
+    """The page's text, from what the tests that have passed noted; ``missing``: those that have not yet."""
     parts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    seconds = 0.0
-    for report in reports:
-        seconds += report.duration
-        for name, noted in report.user_properties:
+    for entry in passed:
+        for name, noted in entry.noted:
             if name == _MARK:
                 part, row, columns = noted
                 parts[part][row].update(columns)
-    every = "every one" if WHOLE else f"one of {EVERY}"
-    told = [_HEAD.format(seed=SEED, minutes=seconds / 60, every=every, played=", ".join(f"`{one}`" for one in played))]
+    every = "each" if WHOLE else f"one of {EVERY}"
+    told = [
+        _HEAD.format(
+            every=every,
+            tests=len(passed),
+            minutes=sum(entry.seconds for entry in passed) / 60,
+            seeds=", ".join(sorted({str(entry.seed) for entry in passed})),
+            commits=", ".join(dict.fromkeys(entry.commit for entry in passed)),
+        )
+    ]
+    if missing:
+        told += ["", f"**Not the whole of it**: {len(missing)} of its tests have not been played here:", ""]
+        told += [f"- `{test}`" for test in missing]
     for part, rows in sorted(parts.items()):
         told += ["", f"## {part.capitalize()}", "", *_table(rows)]
     return "\n".join([*told, "", _FINDINGS.read_text(encoding="utf-8")])
@@ -73,8 +90,8 @@ def _table(rows: dict[str, Counter[str]]) -> Iterable[str]:
 
 _HEAD = """# The crash matrix
 
-Written by the tests themselves (`make matrix`): {played}; {every} of the points there was played, in {minutes:.0f}
-minutes of one worker, with seed {seed}. All of them passed, or this page would not have been written.
+Written by the tests themselves (`make matrix`): {tests} tests, which played {every} of their points, have passed. That
+took {minutes:.0f} minutes of one worker. Seeds: {seeds}. Commits: {commits}.
 
 Each number counts points at which a procedure was interrupted on the simulated cloud (or on the real OpenStack, where
 that is named), in a process of its own that the kernel kills. After each of them the run was resumed by a new process,
