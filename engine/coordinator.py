@@ -6,10 +6,11 @@ begin do so by priority, then in the plan's order. One lane's failure is that la
 is a gate.
 """
 
+import contextlib
 import heapq
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,16 @@ class Limits:
     group: int = 8
 
 
+@contextlib.contextmanager
+def small_stacks() -> Iterator[None]:
+    """Threads that begin while the block lasts have small stacks."""
+    before = threading.stack_size(_STACK_BYTES)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
 def backwards(lanes: Sequence[Lane]) -> list[Lane]:
     """The lanes as a revert takes them: the last first, each after those that had come after it."""
     followers: dict[str, list[str]] = defaultdict(list)
@@ -40,28 +51,28 @@ class Coordinator:
     """Runs ``work`` for lanes, stage by stage.
 
     ``work(lane)`` returns whether the lane ended well; what it raises ends the whole: no further lane
-    begins, those under way are waited for, and the first exception is raised.
+    begins, those under way are waited for, and the first exception is raised. Once one of ``stops`` is set no lane
+    begins either.
     """
 
-    def __init__(self, stages: Sequence[Stage], limits: Limits, stop: threading.Event) -> None:
+    def __init__(self, stages: Sequence[Stage], limits: Limits, *stops: threading.Event) -> None:
         self._stages = stages
         self._limits = limits
-        self._stop = stop
+        self._stops = stops
 
     def run(self, lanes: Iterable[Lane], work: Callable[[Lane], bool]) -> None:
-        """Run the lanes. Returns when all have ended, a gate has failed, or ``stop`` was set."""
+        """Run the lanes. Returns when all have ended, a gate has failed, or it was stopped."""
         by_stage: dict[str, list[Lane]] = defaultdict(list)
         for lane in lanes:
             by_stage[lane.stage].append(lane)
-        before = threading.stack_size(_STACK_BYTES)
-        try:
-            with ThreadPoolExecutor(self._limits.lanes, thread_name_prefix="stackmend-lane") as pool:
-                for stage in self._stages:
-                    ended_well = self._run_stage(by_stage[stage.name], work, pool)
-                    if self._stop.is_set() or (stage.gate and not ended_well):
-                        return
-        finally:
-            threading.stack_size(before)
+        with small_stacks(), ThreadPoolExecutor(self._limits.lanes, thread_name_prefix="stackmend-lane") as pool:
+            for stage in self._stages:
+                ended_well = self._run_stage(by_stage[stage.name], work, pool)
+                if self._stopped() or (stage.gate and not ended_well):
+                    return
+
+    def _stopped(self) -> bool:
+        return any(stop.is_set() for stop in self._stops)
 
     def _run_stage(self, lanes: Sequence[Lane], work: Callable[[Lane], bool], pool: ThreadPoolExecutor) -> bool:
         queue = _Admission(lanes, self._limits)
@@ -69,7 +80,7 @@ class Coordinator:
         failure: BaseException | None = None
         all_well = True
         while True:
-            while failure is None and not self._stop.is_set() and (lane := queue.next()) is not None:
+            while failure is None and not self._stopped() and (lane := queue.next()) is not None:
                 under_way[pool.submit(work, lane)] = lane
             if not under_way:
                 break

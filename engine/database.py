@@ -3,9 +3,10 @@
 import contextlib
 import pathlib
 import sqlite3
+import time
 import urllib.parse
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -14,12 +15,18 @@ from stackmend.errors import BadInput, StoreError
 
 # A writer waits this long (seconds) for another process's transaction before it gives up.
 BUSY_TIMEOUT = 15.0
+# Seconds between two tries of a transaction.
+_TRY_AGAIN = 0.1
+T = TypeVar("T")
 
 # What MySQL, MariaDB and Galera say of a transaction that they have rolled back: a lock was not to be had, a deadlock,
 # another node's transaction came first.
 _ROLLED_BACK = frozenset({1205, 1213, 1180})
 # A server that takes nothing at the moment (it starts, ends, follows another or has lost the others) or is gone.
 _ELSEWHERE = frozenset({1047, 1053, 1290, 1792, 1836, 1927, 2006, 2013, 2055})
+
+# Of a table that somebody else has made between our look and our statement.
+_TABLE_EXISTS = 1050
 
 
 class Unsaved(StoreError):
@@ -42,8 +49,8 @@ def open_database(url: str) -> sa.Engine:
     shown = parsed.render_as_string(hide_password=True)
     try:
         engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
-        with store_errors(shown), engine.begin() as connection:
-            tables.METADATA.create_all(connection)
+        with store_errors(shown):
+            _make_tables(engine)
     except (OSError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise StoreError(f"the run store {shown} can't be opened: {_reason(error)}") from None
     except (TypeError, ValueError, OverflowError):
@@ -78,6 +85,22 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         if code in _ROLLED_BACK or (code in _ELSEWHERE and not committing):
             raise Unsaved(str(error)) from error.__cause__
         raise
+
+
+def saved(engine: sa.Engine, action: Callable[[sa.Connection], T]) -> T:
+    """What ``action`` came to in one write transaction, tried again while the server says that it saved nothing of it.
+
+    Raises StoreError once that has gone on for BUSY_TIMEOUT, and whatever else ``action`` raises.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            with writing(engine) as connection:
+                return action(connection)
+        except Unsaved:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_TRY_AGAIN)
 
 
 @contextlib.contextmanager
@@ -121,9 +144,39 @@ def _sqlite_connecting(_dialect: Any, _record: Any, places: list[Any], options: 
 def _sqlite_connected(connection: Any, _record: Any) -> None:
     # Transactions are begun by _sqlite_begin, not by the driver at the first INSERT.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        _into_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _make_tables(engine: sa.Engine) -> None:
+    """Make what is missing; two who open a new store at the same moment find what the other has made."""
+
+    def missing() -> bool:
+        known = sa.inspect(engine)
+        return not all(known.has_table(name) for name in tables.METADATA.tables)
+
+    while missing():
+        try:
+            with engine.connect().execution_options(stackmend_writes=True) as link, link.begin():
+                tables.METADATA.create_all(link)
+        except sa.exc.DBAPIError as error:
+            if _code(error) != _TABLE_EXISTS and missing():
+                raise
+
+
+def _into_wal(connection: Any) -> None:
+    """Switch a new file to WAL; SQLite itself does not wait while another process is just doing so."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:

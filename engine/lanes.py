@@ -4,6 +4,7 @@ The lane's flow is rebuilt from what is stored with it (TaskFlow's factory detai
 A failing step stops its lane and reverts nothing; what to do then is an operator's choice: retry, skip, revert.
 """
 
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,10 +47,11 @@ class Work:
 
 
 class LaneRunner:
-    """One lane, loaded into a TaskFlow engine."""
+    """One lane, loaded into a TaskFlow engine. Once ``drain`` is set it stops behind the step that it is at."""
 
-    def __init__(self, work: Work, lane: Lane, backend: LaneBackend) -> None:
+    def __init__(self, work: Work, lane: Lane, backend: LaneBackend, drain: threading.Event | None = None) -> None:
         self.lane = lane
+        self._drain = drain or threading.Event()
         detail = self._detail(work, lane, backend)
         flow = helpers.flow_from_detail(detail)
         # The class itself, not helpers.load: looking an entry point up costs more than running the lane.
@@ -105,7 +107,9 @@ class LaneRunner:
     def _run(self, journal: Journal, doors: Mapping[str, Any]) -> None:
         self.storage.inject({**doors, "journal": journal}, transient=True)
         try:
-            self._engine.run()
+            for state in self._engine.run_iter():
+                if self._drain.is_set() and state != states.SUSPENDING:
+                    self._engine.suspend()
         except Exception:  # TaskFlow raises a failed step's own exception again; it is saved already
             if not (self.storage.get_execute_failures() or self.storage.get_revert_failures()):
                 raise

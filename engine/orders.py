@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from stackmend.engine import clock, parameters, procedures, report, tables
-from stackmend.engine.database import reading, writing
+from stackmend.engine.database import reading, saved, writing
 from stackmend.engine.ownership import whoami
 from stackmend.engine.store import Store
 from stackmend.errors import BadInput, StoreError, UnknownRun
@@ -93,6 +93,15 @@ def orders(store: Store) -> list[Order]:
         return [_from_row(row) for row in connection.execute(query)]
 
 
+def counts(store: Store) -> dict[str, int]:
+    """How many orders are in each state."""
+    state = tables.ORDERS.c.state
+    with reading(store.engine) as connection:
+        return {
+            row.state: row.n for row in connection.execute(sa.select(state, sa.func.count().label("n")).group_by(state))
+        }
+
+
 def look(store: Store, key: str) -> dict[str, Any]:
     """How it stands with an order, as JSON: ``state``, ``ended`` (nothing more comes by itself), ``why`` and ``run``.
 
@@ -122,21 +131,31 @@ def take(store: Store, worker: str) -> Order | None:
     """The oldest order that waits, or whose taker is gone, for ``worker`` for CLAIM_SECONDS; None: there is none."""
     orders, now = tables.ORDERS.c, time.time()
     free = (orders.state == WAITING) | ((orders.state == TAKEN) & (orders.claimed_until < now))
-    with writing(store.engine) as connection:
-        query = sa.select(tables.ORDERS).where(free).order_by(orders.asked_at).limit(1)
+    query = sa.select(tables.ORDERS).where(free).order_by(orders.asked_at).limit(1)
+
+    def taken(connection: sa.Connection) -> Order | None:
         row = connection.execute(query.with_for_update(skip_locked=True)).first()
         if row is None:
             return None
-        values = {"state": TAKEN, "claimed_by": worker, "claimed_until": now + CLAIM_SECONDS}
-        connection.execute(sa.update(tables.ORDERS).where(orders.id == row.id).values(values))
-    return replace(_from_row(row), state=TAKEN)
+        _change(connection, row.id, state=TAKEN, claimed_by=worker, claimed_until=now + CLAIM_SECONDS)
+        return replace(_from_row(row), state=TAKEN)
+
+    return saved(store.engine, taken)
+
+
+def wait(store: Store, order: Order, why: str) -> None:
+    """Let an order that was taken wait, and say why; it is taken again when its claim has run out."""
+    saved(store.engine, lambda connection: _change(connection, order.id, why=why))
 
 
 def settle(store: Store, order: Order, state: str, run: str | None = None, why: str | None = None) -> None:
     """Keep what became of an order that was taken."""
     values = {"state": state, "run_id": run or order.run, "why": why, "claimed_by": None, "claimed_until": None}
-    with writing(store.engine) as connection:
-        connection.execute(sa.update(tables.ORDERS).where(tables.ORDERS.c.id == order.id).values(values))
+    saved(store.engine, lambda connection: _change(connection, order.id, **values))
+
+
+def _change(connection: sa.Connection, order: str, **values: Any) -> None:
+    connection.execute(sa.update(tables.ORDERS).where(tables.ORDERS.c.id == order).values(values))
 
 
 def _order(

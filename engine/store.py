@@ -130,15 +130,15 @@ class Store:
         with reading(self.engine) as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
-    def approve(self, run_id: str, reason: str = "", stage: str = PLAN) -> None:
-        """Approve the run's plan, or a stage of it that is held, durably, under the operator's name."""
+    def approve(self, run_id: str, reason: str = "", stage: str = PLAN, by: str = "") -> None:
+        """Approve the run's plan, or a stage of it that is held, durably, under the operator's name or ``by``'s."""
         with writing(self.engine) as connection:
             digest = connection.execute(sa.select(tables.RUNS.c.digest).where(tables.RUNS.c.id == run_id)).scalar_one()
             known = connection.execute(_approvals(run_id)).all()
             if any((row.stage, row.digest) == (stage, digest) for row in known):
                 return
             row = {"run_id": run_id, "stage": stage, "digest": digest, "reason": reason}
-            row |= {"approved_by": whoami(), "approved_at": clock.now()}
+            row |= {"approved_by": by or whoami(), "approved_at": clock.now()}
             connection.execute(sa.insert(tables.APPROVALS), [row])
             _note(connection, run_id, f"approved stage {stage}" if stage else "approved", reason)
 
@@ -184,14 +184,16 @@ class Store:
         with reading(self.engine) as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
-    def atoms(self, run_id: str) -> dict[str, list[Mapping[str, Any]]]:
-        """The stored atoms of a run's lanes, by lane key."""
+    def atoms(self, run_id: str, lane: str | None = None) -> dict[str, list[Mapping[str, Any]]]:
+        """The stored atoms of a run's lanes, or of one of them, by lane key."""
         lanes, atoms = tables.LANES.c, tables.ATOMS.c
         query = (
             sa.select(lanes.key.label("lane"), atoms)
             .join(tables.ATOMS, atoms.parent_uuid == lanes.flow_uuid)
             .where(lanes.run_id == run_id)
         )
+        if lane is not None:
+            query = query.where(lanes.key == lane)
         found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         with reading(self.engine) as connection:
             for row in connection.execute(query):

@@ -37,7 +37,7 @@ RUNS = sa.Table(
     sa.Column("outcome", sa.String(32)),
     sa.Column("epoch", sa.Integer, nullable=False, default=0),
     sa.Column("owner", sa.Text),
-    sa.Column("lease_until", sa.Float),
+    sa.Column("lease_until", sa.Double),
 )
 
 LANES = sa.Table(
@@ -100,7 +100,7 @@ ORDERS = sa.Table(
     sa.Column("why", sa.Text),
     # The worker that carries it out, and until when (epoch seconds) it is believed to live.
     sa.Column("claimed_by", sa.String(255)),
-    sa.Column("claimed_until", sa.Float),
+    sa.Column("claimed_until", sa.Double),
 )
 
 # Lanes that workers share (engine.sharing): what is to be done with each, and who may write what comes of it.
@@ -146,7 +146,7 @@ ALARMS = sa.Table(
     sa.Column("key", sa.String(255)),
     # What is started, as JSON; and not before (epoch seconds).
     sa.Column("start", _LONG),
-    sa.Column("due", sa.Float),
+    sa.Column("due", sa.Double),
     # The order's id, or that of Mistral's execution.
     sa.Column("started_id", sa.String(36)),
     sa.Column("decided_at", sa.String(32)),

@@ -31,9 +31,9 @@ _ENDED_WELL = frozenset([status.DONE, status.SKIPPED, status.REVERTED])
 class Session:
     """What a process brings to a run: the clients its steps ask for, its limits, and its way to be stopped.
 
-    ``told`` hears of every lane that ended; ``stop``, once set, leaves each step where it stands; ``settle``:
-    seconds after which a call whose answer was lost can no longer arrive; ``share``: who executes the lanes, where
-    that is not this process.
+    ``told`` hears of every lane that ended; ``stop``, once set, leaves each step where it stands, ``drain`` lets it
+    end first; ``settle``: seconds after which a call whose answer was lost can no longer arrive; ``share``: who
+    executes the lanes, where that is not this process.
     """
 
     doors: Mapping[str, Any]
@@ -44,6 +44,7 @@ class Session:
     lease_seconds: float = LEASE_SECONDS
     settle: float = 10.0
     share: Share | None = None
+    drain: threading.Event = field(default_factory=threading.Event)
 
 
 def carry_out(
@@ -53,7 +54,7 @@ def carry_out(
 
     ``check`` raises LeaseLost once the lane is somebody else's; it is asked right before each effect.
     """
-    runner = LaneRunner(Work(run.id, run.plan.procedure, run.plan.version), lane, backend)
+    runner = LaneRunner(Work(run.id, run.plan.procedure, run.plan.version), lane, backend, session.drain)
     past = functools.partial(result_of, run.id, backend=backend)
     journal = Journal(runner.storage, run.id, check, session.stop, session.settle, past)
     runner.carry_out(what, journal, session.doors)
@@ -127,7 +128,8 @@ class Working:
         stages = self._open_stages(wanted, lanes)
         if what == REVERT:
             chosen, stages = backwards(chosen), self._run.plan.stages[::-1]
-        Coordinator(stages, self._session.limits, self._session.stop).run(chosen, work)
+        session = self._session
+        Coordinator(stages, session.limits, session.stop, session.drain).run(chosen, work)
 
     def _open_stages(self, wanted: set[str], lanes: Sequence[LaneStatus]) -> list[Stage]:
         """The stages up to the first that is held and not approved, or lies behind a gate that does not hold."""

@@ -8,7 +8,6 @@ a process that has lost it (paused, partitioned, taken over) commits nothing mor
 
 import queue
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -18,13 +17,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from stackmend.engine import tables
-from stackmend.engine.database import BUSY_TIMEOUT, Unsaved, writing
+from stackmend.engine.database import saved
 from stackmend.errors import LeaseLost, StackmendError, StoreError
 
 # More rows than this in one transaction buys nothing, and holds other processes' reads up.
 _MOST_AT_ONCE = 256
-# Seconds between two tries of a transaction.
-_TRY_AGAIN = 0.1
 
 # A statement, and the rows that it is executed for.
 Rows = tuple[sa.Executable, Sequence[Mapping[str, Any]]]
@@ -136,19 +133,12 @@ class Writer:
                 write.done.set_result(None)
 
     def _save(self, rows: Mapping[sa.Executable, Sequence[Mapping[str, Any]]]) -> None:
-        """In one transaction, which is tried again while the server says that it has saved nothing of it."""
-        deadline = time.monotonic() + BUSY_TIMEOUT
-        while True:
-            try:
-                with writing(self._engine) as connection:
-                    self._fence.check(connection)
-                    for statement, some in rows.items():
-                        connection.execute(statement, some)
-                return
-            except Unsaved:
-                if time.monotonic() >= deadline:
-                    raise
-            time.sleep(_TRY_AGAIN)
+        def all_of_them(connection: sa.Connection) -> None:
+            self._fence.check(connection)
+            for statement, some in rows.items():
+                connection.execute(statement, some)
+
+        saved(self._engine, all_of_them)
 
 
 def _unexpected(error: Exception) -> StoreError:

@@ -23,22 +23,27 @@ class Settings:
     """What the settings file may say.
 
     ``databases``: nova, cinder, neutron -> a database URL, or the path of that service's own .conf.
-    ``inventory``: the path of the hosts' file, see clients.inventory.
-    ``ssh``: see clients.ssh.SshSettings. ``lanes``, ``per_host``: how many at once. ``calls``: calls in flight
-    per service. Seconds: ``patience`` for repeating a call where that is safe, ``poll_interval``, ``lease``, and
-    ``settle``, after which a call whose answer was lost can no longer reach its service.
+    ``inventory``: the path of the hosts' file, see clients.inventory. ``mistral_projects``: the ids of the projects
+    whose workflows may use the actions of workbooks.actions.
+    ``ssh``: see clients.ssh.SshSettings. ``board``: where workers share lanes, see engine.board. ``lanes``,
+    ``per_host``: how many at once. ``calls``: calls in flight per service. Seconds: ``patience`` for repeating a call
+    where that is safe, ``poll_interval``, ``lease`` of a run, ``claim`` of a lane, and ``settle``, after which a call
+    whose answer was lost can no longer reach its service.
     """
 
     store: str = ""
     inventory: str = ""
     databases: Mapping[str, str] = field(default_factory=dict)
+    mistral_projects: tuple[str, ...] = ()
     ssh: Mapping[str, Any] = field(default_factory=dict)
+    board: Mapping[str, Any] = field(default_factory=dict)
     lanes: int = 64
     per_host: int = 8
     calls: int = 32
     patience: float = 60.0
     poll_interval: float = 1.0
     lease: float = 30.0
+    claim: float = 30.0
     settle: float = 10.0
 
     @property

@@ -9,7 +9,7 @@ from stackmend.commands import text
 from stackmend.commands.base import EXIT_CODES, OnRun
 from stackmend.commands.cloudy import Asking, Working
 from stackmend.commands.planning import plan_for
-from stackmend.engine import report, runs, status
+from stackmend.engine import orders, report, runs, status
 from stackmend.engine.ownership import whoami
 from stackmend.engine.plan import Plan, write_json
 from stackmend.engine.runs import Session
@@ -48,10 +48,16 @@ class RunProcedure(Asking, Started):
         parser.add_argument("--capture", metavar="FILE", help="recover to this earlier capture")
         parser.add_argument("--key", help="the incident: the same key starts no second run")
         parser.add_argument("-y", "--yes", action="store_true", help="approve the plan here and now")
+        parser.add_argument(
+            "--detach", action="store_true", help="order it under its --key, for a worker to plan and execute"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Plan, store, approve, execute."""
+        """Plan, store, approve, execute; or leave all of that to a worker."""
+        if parsed_args.detach:
+            self._order(parsed_args)
+            return
         settings = self.settings(parsed_args)
         with self.store(parsed_args) as store, self.doors(parsed_args, settings) as found:
             plan = plan_for(self, parsed_args, found)
@@ -71,6 +77,16 @@ class RunProcedure(Asking, Started):
             with self.stoppable(session, run_id):
                 runs.execute(store, run_id, session)
             self.tell(parsed_args, store, run_id)
+
+    def _order(self, parsed_args: argparse.Namespace) -> None:
+        if not parsed_args.key or not parsed_args.procedure or parsed_args.plan or parsed_args.capture:
+            raise BadInput("--detach takes a procedure and the incident's --key; a worker makes the plan itself")
+        with self.store(parsed_args) as store:
+            given = self.given(parsed_args)
+            _, new = orders.place(store, parsed_args.key, parsed_args.procedure, given, parsed_args.yes)
+            self.say("ordered: a worker carries it out" if new else "ordered before, under this key: nothing was added")
+            data = orders.look(store, parsed_args.key)
+        self.show(parsed_args, data, f"`stackmend order show {parsed_args.key}` tells what becomes of it")
 
     def _approve(self, parsed_args: argparse.Namespace, store: Store, plan: Plan, run_id: str) -> None:
         if not parsed_args.yes:

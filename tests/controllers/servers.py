@@ -1,0 +1,172 @@
+"""Real servers of Debian's on loopback, each with a directory of its own: started, stopped, restarted."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pymysql
+from waiting import until
+
+SECRET = "sekret-of-the-tests"
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives away."""
+    for port in range(21000 + os.getpid() % 500 * 20, 32000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+class Server:
+    """One server. ``prepare`` makes its files once; ``command`` starts it; ``works`` raises until it answers."""
+
+    def __init__(self, directory: Path, port: int | None = None) -> None:
+        self.directory, self.port = directory, port or free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Nothing, usually."""
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        raise NotImplementedError
+
+    def works(self) -> None:
+        """Raise OSError, or what its client raises, while it does not answer."""
+        socket.create_connection(("127.0.0.1", self.port), 1).close()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.directory)
+        until(self._answers, f"{self.command()[0]} answers: see {self.directory / 'log'}")
+
+    def stop(self, kill: bool = False) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill() if kill else self._process.terminate()
+            self._process.wait(60)
+            self._process = None
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.directory / "log").read_text()
+        try:
+            self.works()
+        except Exception:  # noqa: BLE001 - each client has errors of its own
+            return False
+        return True
+
+
+class Redis(Server):
+    """redis-server with TLS only, a password, and nothing kept on disk."""
+
+    def prepare(self) -> None:
+        """A certificate for itself."""
+        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+        files = ["-keyout", str(self.directory / "key.pem"), "-out", str(self.directory / "cert.pem")]
+        subprocess.run([*made, *files], check=True, capture_output=True)
+        (self.directory / "password").write_text(f"{SECRET}\n")
+
+    def command(self) -> list[str]:
+        """As its manual says."""
+        certificate = str(self.directory / "cert.pem")
+        tls = ["--port", "0", "--tls-port", str(self.port), "--tls-cert-file", certificate, "--tls-ca-cert-file"]
+        tls += [certificate, "--tls-key-file", str(self.directory / "key.pem"), "--tls-auth-clients", "no"]
+        return ["redis-server", "--bind", "127.0.0.1", *tls, "--requirepass", SECRET, "--save", "", "--appendonly", "no"]
+
+    @property
+    def board(self) -> dict[str, object]:
+        """The setting ``board``."""
+        tls = {"ssl": True, "ssl_ca_certs": str(self.directory / "cert.pem")}
+        secret = {"password_file": str(self.directory / "password")}
+        return {"kind": "redis", "host": "127.0.0.1", "port": self.port, **tls, **secret}
+
+
+class Etcd(Server):
+    """etcd, one member."""
+
+    def command(self) -> list[str]:
+        """As its manual says."""
+        own, peer = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.port + 1}"
+        urls = ["--listen-client-urls", own, "--advertise-client-urls", own, "--listen-peer-urls", peer]
+        urls += ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"one={peer}"]
+        return ["etcd", "--name", "one", "--data-dir", str(self.directory / "data"), *urls]
+
+    @property
+    def board(self) -> dict[str, object]:
+        """The setting ``board``."""
+        return {"kind": "etcd", "host": "127.0.0.1", "port": self.port, "path": "/stackmend"}
+
+
+class ZooKeeper(Server):
+    """ZooKeeper, alone, with quick ticks."""
+
+    def prepare(self) -> None:
+        """Its configuration."""
+        data = self.directory / "data"
+        lines = ["tickTime=500", f"dataDir={data}", f"clientPort={self.port}", "clientPortAddress=127.0.0.1"]
+        (self.directory / "zoo.cfg").write_text("\n".join([*lines, "admin.enableServer=false", ""]))
+
+    def command(self) -> list[str]:
+        """The server's class, without the scripts around it."""
+        jars = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar"
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        return ["java", "-Xmx256m", "-cp", jars, main, str(self.directory / "zoo.cfg")]
+
+    @property
+    def board(self) -> dict[str, object]:
+        """The setting ``board``."""
+        return {"kind": "zookeeper", "hosts": f"127.0.0.1:{self.port}", "path": "/stackmend", "timeout": 4.0}
+
+
+class MariaDB(Server):
+    """mariadbd with an empty database."""
+
+    def prepare(self) -> None:
+        """The server's own tables."""
+        made = ["mariadb-install-db", "--no-defaults", f"--datadir={self.directory / 'data'}", "--skip-test-db"]
+        made += ["--auth-root-authentication-method=normal", f"--user={self._user()}"]
+        subprocess.run(made, check=True, capture_output=True)
+
+    def command(self) -> list[str]:
+        """Durable, as it is by default."""
+        files = [f"--datadir={self.directory / 'data'}", f"--socket={self.directory / 's'}", "--pid-file=pid"]
+        where = ["--bind-address=127.0.0.1", f"--port={self.port}", f"--user={self._user()}"]
+        return [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", *files, *where]
+
+    def works(self) -> None:
+        """It has our database, and whoever comes over loopback has a password."""
+        with contextlib.closing(pymysql.connect(unix_socket=str(self.directory / "s"), user="root")) as link:
+            cursor = link.cursor()
+            cursor.execute("CREATE DATABASE IF NOT EXISTS stackmend")
+            cursor.execute(f"CREATE USER IF NOT EXISTS stackmend@'127.0.0.1' IDENTIFIED BY '{SECRET}'")
+            cursor.execute("GRANT ALL ON stackmend.* TO stackmend@'127.0.0.1'")
+
+    @property
+    def url(self) -> str:
+        """Of a run store there."""
+        return f"mysql+pymysql://stackmend:{SECRET}@127.0.0.1:{self.port}/stackmend"
+
+    @staticmethod
+    def _user() -> str:
+        return "root" if os.getuid() == 0 else str(os.getuid())
+
+
+@contextlib.contextmanager
+def running(kind: Callable[[Path], Server], directory: Path) -> Iterator[Server]:
+    """One server while the block lasts."""
+    server = kind(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop(kill=True)
