@@ -1,5 +1,6 @@
 """Tokens of keystone's, checked by keystonemiddleware."""
 
+import configparser
 import threading
 import time
 import warnings
@@ -31,6 +32,7 @@ class Keystone:
         told = {"oslo_config_project": "stackmend", "oslo_config_file": file, "cache": _CACHE}
         limits = {"http_connect_timeout": _SECONDS, "http_request_max_retries": 1}
         self._cache = _Cache()
+        _check_section(file)
         try:
             self._protocol = auth_token.AuthProtocol(_roles_of, told | limits)
         except Exception as error:  # noqa: BLE001 - of four libraries; each tells what is wrong with the file
@@ -46,6 +48,17 @@ class Keystone:
         if answer.status_int == 401:
             return None
         raise KeystoneAway
+
+
+def _check_section(file: str) -> None:
+    """Raise BadInput where nothing says how keystone is asked: the middleware would find out with the first token."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
+    try:
+        if parser.read(file, encoding="utf-8") and parser.has_section("keystone_authtoken"):
+            return
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} is no file of an OpenStack service: {' '.join(str(error).split())}") from None
+    raise BadInput(f"{file} can't be read, or has no section [keystone_authtoken]")
 
 
 class _Cache:

@@ -1,9 +1,12 @@
 """Starting a workflow of Mistral's, once, however often it is asked for."""
 
+import warnings
 from typing import Any
 
 from keystoneauth1 import exceptions
 from keystoneauth1.adapter import Adapter
+from openstack.config import OpenStackConfig
+from openstack.exceptions import SDKException
 
 from stackmend.errors import CloudError
 
@@ -32,12 +35,15 @@ class Mistral:
 
 def connected(cloud: str | None, region: str | None) -> Mistral:
     """Mistral of the cloud in clouds.yaml, or of OS_*; nothing is asked of it yet. Raises CloudError."""
-    import openstack
-
+    wanted: dict[str, Any] = {"cloud": cloud, "region_name": region}
     try:
-        config = openstack.config.OpenStackConfig().get_one(cloud=cloud, region_name=region)
-        return Mistral(config.get_session_client("workflow"))
-    except (exceptions.ClientException, openstack.exceptions.SDKException) as error:
+        with warnings.catch_warnings():
+            # openstacksdk warns about parts of itself that are not used here.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            config = OpenStackConfig(app_name="stackmend")
+            found = config.get_one(**{name: value for name, value in wanted.items() if value})
+        return Mistral(found.get_session_client("workflow"))
+    except (exceptions.ClientException, SDKException) as error:
         raise CloudError(f"there are no credentials to ask Mistral with: {_line(str(error))}") from error
 
 

@@ -25,8 +25,8 @@ from stackmend.alarms.sources import SOURCES
 from stackmend.engine.store import Store
 from stackmend.errors import BadInput
 
-# Seconds that a request's head may take to come, that a connection may be idle, and that a stop waits for answers.
-HEAD_SECONDS, _IDLE_SECONDS, _STOP_SECONDS = 10.0, 30, 10
+# Seconds that a request may take to come, that a connection may be idle, and that a stop waits for answers.
+REQUEST_SECONDS, _IDLE_SECONDS, _STOP_SECONDS = 20.0, 30, 10
 _MOST_CONNECTIONS = 1000
 # Seconds without a decision after which the listener is not well: alarms are looked for twice a second.
 _STUCK = 60.0
@@ -124,7 +124,7 @@ def _config(app: Any, found: Configuration, counts: Counts) -> uvicorn.Config:
 
 
 def _protocol(counts: Counts) -> type[H11Protocol]:
-    """uvicorn's protocol, with an end to the time in which a request's head may come."""
+    """uvicorn's protocol, with an end to the time in which a request may come, whether anybody waits for it or not."""
 
     class Impatient(H11Protocol):
         _waiting: asyncio.TimerHandle | None = None
@@ -139,13 +139,13 @@ def _protocol(counts: Counts) -> type[H11Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self.conn.their_state is not h11.IDLE:
+            if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
                 self._wait_no_more()
             elif self._waiting is None:
                 self._wait()
 
         def _wait(self) -> None:
-            self._waiting = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+            self._waiting = self.loop.call_later(REQUEST_SECONDS, self._too_slow)
 
         def _wait_no_more(self) -> None:
             if self._waiting is not None:
@@ -153,7 +153,7 @@ def _protocol(counts: Counts) -> type[H11Protocol]:
                 self._waiting = None
 
         def _too_slow(self) -> None:
-            counts.refused("somebody", SLOW, f"the head of a request took more than {HEAD_SECONDS:g} s")
+            counts.refused("somebody", SLOW, f"a request took more than {REQUEST_SECONDS:g} s to come")
             self.transport.abort()
 
     return Impatient

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -21,12 +22,16 @@ from stackmend.engine import clock
 from stackmend.errors import BadInput, StackmendError
 
 LARGEST = 1 << 20
+# Of a body that is too large so much is read (and not kept) for its sender to hear of it.
+_MOST_READ = 16 * LARGEST
 # Seconds that a body may take to come, keystone to check a token, and the run store to take alarms.
 _BODY_SECONDS, _KEYSTONE_SECONDS, _STORE_SECONDS = 10.0, 8.0, 5.0
 _TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
     408: "Request Timeout",
     409: "Conflict",
     413: "Content Too Large",
@@ -68,7 +73,7 @@ def application(
     told = {"/openapi.json": description, "/": VERSIONS, "/v1": VERSION, "/v1/": VERSION}
     gets = [Route(path, _constant(document), methods=["GET"]) for path, document in told.items()]
     looks = [Route("/healthz", healthz, methods=["GET"]), Route("/metrics", metrics, methods=["GET"])]
-    found = Starlette(routes=[*posts, *gets, *looks])
+    found = Starlette(routes=[*posts, *gets, *looks], exception_handlers={HTTPException: _elsewhere})
     # A monitor that posts to .../ is not sent elsewhere: its body would be lost.
     found.router.redirect_slashes = False
     return found
@@ -144,20 +149,25 @@ class _Post:
 
 async def _body(request: Request) -> bytes:
     """The request's body, as long as it comes in time and is not too large. Raises Refused."""
+    oversize = Refused(413, OVERSIZE, f"its body is larger than {LARGEST} bytes")
     length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > LARGEST:
-        raise Refused(413, OVERSIZE, f"its body is larger than {LARGEST} bytes")
-    body = bytearray()
+    if not length.isdecimal() or int(length) > _MOST_READ:
+        raise oversize
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > LARGEST:
-                    raise Refused(413, OVERSIZE, f"its body is larger than {LARGEST} bytes")
+                size += len(chunk)
+                if size > _MOST_READ:
+                    raise oversize
+                if size <= LARGEST:
+                    body += chunk
     except TimeoutError:
         raise Refused(408, SLOW, f"its body took more than {_BODY_SECONDS:g} s") from None
     except ClientDisconnect:
         raise Refused(408, SLOW, "its body ended in the middle") from None
+    if size > LARGEST:
+        raise oversize
     return bytes(body)
 
 
@@ -168,6 +178,15 @@ def _constant(document: Mapping[str, Any]) -> _Endpoint:
     return answer
 
 
+async def _elsewhere(request: Request, error: Exception) -> Response:
+    """Nothing is there, or not for that method."""
+    assert isinstance(error, HTTPException)
+    answer = _error(error.status_code, f"{request.method} {request.url.path} is nothing that is served here")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
 def _error(status: int, why: str) -> Response:
-    headers = {"WWW-Authenticate": 'Bearer realm="stackmend"'} if status == 401 else None
+    # Of who was refused nothing more is read: the rest of the body might never end.
+    headers = {"Connection": "close"} | ({"WWW-Authenticate": 'Bearer realm="stackmend"'} if status == 401 else {})
     return JSONResponse({"error": {"code": status, "title": _TITLES[status], "message": why}}, status, headers)
