@@ -32,13 +32,50 @@ from stackmend.errors import BadInput
 # More in one transaction hold those up who store.
 _MOST_AT_ONCE = 32
 _INCIDENTS = (WAITING, HELD, STARTING, STARTED)
+# What changes how a later alarm is judged; the rest is written with the transaction's end.
+_MATTERS = frozenset((*_INCIDENTS, RESOLVED))
 _A = ALARMS.c
 Values = dict[str, Any]
 
+# Statements are made once: making them costs more than their execution.
+_DUE = (
+    sa.select(ALARMS)
+    .where((_A.verdict == UNDECIDED) | ((_A.verdict == WAITING) & (_A.due <= sa.bindparam("now"))))
+    .order_by(_A.id)
+    .limit(_MOST_AT_ONCE)
+)
+_DECIDED = ("verdict", "why", "rule", "target", "key", "start", "due")
+_WRITE = (
+    sa.update(ALARMS)
+    .where(_A.id == sa.bindparam("number"))
+    .values({"decided_at": sa.bindparam("at"), **{name: sa.bindparam(f"new_{name}") for name in _DECIDED}})
+)
+# The last incident of a target, with what is known of its order and its run.
+_LAST = (
+    sa.select(
+        *(_A.id, _A.verdict, _A.source, _A.event, _A.decided_at, _A.why),
+        ORDERS.c.state.label("order_state"),
+        ORDERS.c.why.label("order_why"),
+        ORDERS.c.run_id,
+        RUNS.c.ended_at,
+    )
+    .outerjoin(ORDERS, ORDERS.c.id == _A.started_id)
+    .outerjoin(RUNS, RUNS.c.id == ORDERS.c.run_id)
+    .where(_A.target == sa.bindparam("target"), _A.verdict.in_(_INCIDENTS), _A.id < sa.bindparam("number"))
+    .order_by(_A.id.desc())
+    .limit(1)
+)
+_ABOUT = (_A.source == sa.bindparam("source"), _A.event == sa.bindparam("event"))
+_OVER = sa.select(_A.id).where(*_ABOUT, _A.state == OK, _A.id > sa.bindparam("number")).limit(1)
+_OTHERS = sa.select(sa.func.count(_A.target.distinct())).where(
+    *(_A.rule == sa.bindparam("rule"), _A.verdict.in_(_INCIDENTS)),
+    *(_A.received_at >= sa.bindparam("since"), _A.target != sa.bindparam("target")),
+)
+
 
 @dataclass(frozen=True)
-class _Last:
-    """How it stands with an incident that was started: None while it goes on, else when it ended; whether it ran."""
+class _Stands:
+    """How it stands with what was started: None while it goes on, else when it ended; whether anything ran."""
 
     ended_at: str | None
     ran: bool
@@ -47,15 +84,24 @@ class _Last:
 
 def decide(ledger: Ledger, known: list[Rule], now: float) -> list[tuple[int, str]]:
     """Decide the oldest alarms that are due at ``now`` (epoch seconds); returns their numbers and verdicts."""
-    due = (_A.verdict == UNDECIDED) | ((_A.verdict == WAITING) & (_A.due <= now))
-    found = []
+    found, later = [], []
     with ledger.turn() as connection:
-        for row in connection.execute(sa.select(ALARMS).where(due).order_by(_A.id).limit(_MOST_AT_ONCE)).all():
+        for row in connection.execute(_DUE, {"now": now}).all():
             values = _Judge(connection, known, now).judge(row)
-            values["decided_at"] = clock.now()
-            connection.execute(sa.update(ALARMS).where(_A.id == row.id).values(**values))
+            written = _written(row, values)
+            if values["verdict"] in _MATTERS:
+                connection.execute(_WRITE, written)
+            else:
+                later.append(written)
             found.append((row.id, values["verdict"]))
+        if later:
+            connection.execute(_WRITE, later)
     return found
+
+
+def _written(row: Any, values: Values) -> Values:
+    kept = {f"new_{name}": values.get(name, getattr(row, name)) for name in _DECIDED}
+    return {"number": row.id, "at": clock.now(), **kept}
 
 
 @dataclass(frozen=True)
@@ -101,13 +147,12 @@ class _Judge:
 
     def _not_again(self, row: Any, rule: Rule, target: str) -> Values | None:
         """Why nothing is started for a target, where something was started or waits already."""
-        query = sa.select(ALARMS).where(_A.target == target, _A.verdict.in_(_INCIDENTS), _A.id < row.id)
-        last = self.connection.execute(query.order_by(_A.id.desc()).limit(1)).first()
+        last = self.connection.execute(_LAST, {"target": target, "number": row.id}).first()
         if last is None:
             return None
         if last.verdict != STARTED:
             return _became(SAME, f"it is the same as alarm {last.id}, which is {last.verdict}")
-        stands = self._stands(last)
+        stands = _stands(last)
         if stands.ended_at is None:
             return _became(SAME, f"it is the same as alarm {last.id}: {stands.told}")
         if stands.ran and self._began_before(row, last, stands.ended_at):
@@ -119,24 +164,10 @@ class _Judge:
     def _began_before(self, row: Any, last: Any, ended_at: str) -> bool:
         return row.began_at <= ended_at if row.began_at else not self._over(last)
 
-    def _stands(self, last: Any) -> _Last:
-        """How it stands with what alarm ``last`` started; of Mistral no more is known than when it took it."""
-        key = orders.order_id(last.key)
-        query = (
-            sa.select(ORDERS, RUNS.c.ended_at).outerjoin(RUNS, RUNS.c.id == ORDERS.c.run_id).where(ORDERS.c.id == key)
-        )
-        order = self.connection.execute(query).first()
-        if order is None:
-            return _Last(last.decided_at, True, last.why)
-        if order.state in (orders.REFUSED, orders.NOTHING):
-            return _Last(last.decided_at, order.state == orders.NOTHING, order.why or order.state)
-        told = f"run {order.run_id}" if order.run_id else f"its order is {order.state}"
-        return _Last(order.ended_at, True, told)
-
     def _over(self, row: Any) -> bool:
         """Whether a later alarm resolves this one."""
-        later = (_A.source == row.source, _A.event == row.event, _A.state == OK, _A.id > row.id)
-        return self.connection.execute(sa.select(_A.id).where(*later).limit(1)).first() is not None
+        about = {"source": row.source, "event": row.event, "number": row.id}
+        return self.connection.execute(_OVER, about).first() is not None
 
     def _begin(self, row: Any, rule_name: str, target: str) -> Values:
         """Start it now, unless it is over or the brake holds."""
@@ -153,8 +184,18 @@ class _Judge:
     def _others(self, row: Any, rule: Rule, target: str) -> int:
         """How many other targets the rule had within its brake's time, started or not."""
         since = clock.stored(clock.parsed(row.received_at) - timedelta(seconds=rule.brake["seconds"]))
-        counted = (_A.rule == rule.name, _A.verdict.in_(_INCIDENTS), _A.received_at >= since, _A.target != target)
-        return int(self.connection.execute(sa.select(sa.func.count(_A.target.distinct())).where(*counted)).scalar_one())
+        told = {"rule": rule.name, "since": since, "target": target}
+        return int(self.connection.execute(_OTHERS, told).scalar_one())
+
+
+def _stands(last: Any) -> _Stands:
+    """How it stands with what an alarm started; of Mistral no more is known than when it was decided."""
+    if last.order_state is None:
+        return _Stands(last.decided_at, True, last.why)
+    if last.order_state in (orders.REFUSED, orders.NOTHING):
+        return _Stands(last.decided_at, last.order_state == orders.NOTHING, last.order_why or last.order_state)
+    told = f"run {last.run_id}" if last.run_id else f"its order is {last.order_state}"
+    return _Stands(last.ended_at, True, told)
 
 
 def _became(verdict: str, why: str | None) -> Values:

@@ -29,6 +29,9 @@ _PATIENCE = 2.0
 _TRY_AGAIN = 0.05
 
 
+_TAKEN = sa.update(TURNS).where(TURNS.c.name == _TURN).values(taken=TURNS.c.taken + 1)
+
+
 class Ledger:
     """The alarms of one run store."""
 
@@ -57,9 +60,8 @@ class Ledger:
     @contextlib.contextmanager
     def turn(self) -> Iterator[sa.Connection]:
         """A transaction in which nobody else decides, on no listener of this store."""
-        taken = sa.update(TURNS).where(TURNS.c.name == _TURN).values(taken=TURNS.c.taken + 1)
         with self._lock, writing(self.store.engine) as connection:
-            if connection.execute(taken).rowcount == 0:
+            if connection.execute(_TAKEN).rowcount == 0:
                 connection.execute(sa.insert(TURNS), [{"name": _TURN, "taken": 1}])
             yield connection
 
