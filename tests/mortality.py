@@ -13,7 +13,9 @@ Run as a program it is a nursery: it imports stackmend once, then forks a child 
 import contextlib
 import functools
 import importlib
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -209,13 +211,7 @@ def _child(order: dict[str, Any]) -> int:
 
 
 def _nursery() -> None:
-    import stackmend.commands.look
-    import stackmend.commands.runs
-    import stackmend.lab.control  # noqa: F401
-    from stackmend.engine.procedures import catalogue
-
-    catalogue()
-
+    _warm_up()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -225,6 +221,16 @@ def _nursery() -> None:
             os._exit(code)
         _, ended = os.waitpid(child, 0)
         os.write(1, f"{os.waitstatus_to_exitcode(ended)}\n".encode())
+
+
+def _warm_up() -> None:
+    """Load all that a command loads: a child would spend most of its time on it."""
+    from stackmend.shell import main
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        main(["procedure", "list"])
+    # A command sets logging up for a process of its own.
+    logging.getLogger().handlers.clear()
 
 
 if __name__ == "__main__":

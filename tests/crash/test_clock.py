@@ -51,7 +51,8 @@ def shifted_at(stage: Stage, nursery: Nursery, at: Instant, shift: Callable[[], 
 def test_a_call_in_the_air(make_stage: MakeStage, nursery: Nursery, shift: Callable[[], None]) -> None:
     """Its sender was killed; it is waited for as long as any call, whatever the clock says, and not sent again."""
     stage = make_stage("power-loss")
-    stage.desk.settings(lanes=1, settle=8.0, poll_interval=0.02)
+    # Longer than a busy machine takes to begin anew.
+    stage.desk.settings(lanes=1, settle=60.0, poll_interval=0.02)
     stage.set_up()
     held = stage.desk.cloud.fault("pause-before-effect", times=1, **REBOOT)
     sender = Command(nursery, stage, stage.start, how=disturbances.none)

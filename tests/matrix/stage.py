@@ -78,7 +78,7 @@ class Stage:
         self.mutant = ""
         self._reverted = scenario.reverted
         # One lane at a time: the instants then come in the same order every time.
-        desk.settings(lanes=1, settle=0.2, poll_interval=0.02)
+        desk.settings(lanes=1, settle=0.2, poll_interval=0.05)
         self.start = ["run", *scenario.begin(desk), "--yes", "--key", "work"]
         desk.cloud.snapshot("struck")
         self.before = truth(desk)
