@@ -28,7 +28,7 @@ class _OnStore(Action):
     def run(self, context: ActionContext) -> Result:
         """Do it; what an operator should know of a failure is the result's error."""
         try:
-            with standing.run_store() as store:
+            with standing.run_store(_of(context, "security", "project_id")) as store:
                 return Result(data=self.do(store, context))
         except StackmendError as error:
             return self.failed(error)
@@ -174,11 +174,16 @@ def _more(
 
 
 def _execution(context: ActionContext) -> str:
-    return getattr(getattr(context, "execution", None), "action_execution_id", None) or str(uuid4())
+    return _of(context, "execution", "action_execution_id") or str(uuid4())
 
 
 def _who(context: ActionContext) -> str:
     """On whose behalf, as it is kept with an order or an approval."""
-    user = getattr(getattr(context, "security", None), "user_name", None)
-    workflow = getattr(getattr(context, "execution", None), "workflow_execution_id", None)
+    user, workflow = _of(context, "security", "user_name"), _of(context, "execution", "workflow_execution_id")
     return " ".join(["Mistral", *([f"for {user}"] if user else []), *([f"(execution {workflow})"] if workflow else [])])
+
+
+def _of(context: ActionContext, part: str, name: str) -> str | None:
+    """What Mistral tells of where the action is run for; None for what it does not tell."""
+    found: str | None = getattr(getattr(context, part), name)
+    return found

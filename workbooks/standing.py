@@ -8,7 +8,7 @@ from stackmend import settings
 from stackmend.engine import orders, status
 from stackmend.engine.orders import Order
 from stackmend.engine.store import Store
-from stackmend.errors import UnknownRun
+from stackmend.errors import Unauthorized, UnknownRun
 
 # What is approved before a run begins; else it is a stage, and named as the stage is.
 PLAN = "plan"
@@ -16,9 +16,20 @@ _WELL = frozenset([orders.NOTHING, status.DONE])
 
 
 @contextmanager
-def run_store() -> Iterator[Store]:
-    """The run store that this host's settings name. Raises BadInput, StoreError."""
-    store = Store(settings.load(None).store_url)
+def run_store(project: str | None) -> Iterator[Store]:
+    """The run store that this host's settings name, for a keystone project that they trust with it.
+
+    Everybody whom Mistral serves can run its actions: recoveries are for those who were named. Raises Unauthorized,
+    BadInput, StoreError.
+    """
+    found = settings.load(None)
+    trusted = [found.mistral_projects] if isinstance(found.mistral_projects, str) else found.mistral_projects
+    if project not in trusted:
+        raise Unauthorized(
+            f"the project {project} may not order recoveries: name its id in mistral_projects of stackmend's settings "
+            "where Mistral's executors run"
+        )
+    store = Store(found.store_url)
     try:
         yield store
     finally:

@@ -54,8 +54,8 @@ class WorkbookInstall(Document):
         self.show(parsed_args, done, "\n".join(f"{name}: {what}" for name, what in done.items()))
         if missing := mistral.missing_actions():
             self.say(
-                f"this Mistral knows no action {', '.join(missing)}: install stackmend beside it, where its API, engine "
-                "and executors run, and restart them"
+                f"this Mistral knows no action {', '.join(missing)}: install stackmend where its API, engine and "
+                "executors run, and restart them"
             )
 
 
