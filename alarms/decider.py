@@ -18,6 +18,8 @@ from stackmend.errors import BadInput, StackmendError
 
 # Seconds between two looks for what another listener has stored, and for what is due.
 _LOOK = 0.5
+# Seconds for which work may gather.
+_GATHER = 0.03
 # Seconds before a store that is away is looked at again, doubled each time up to the longest; and Mistral.
 _AGAIN, _LONGEST_AGAIN, _MISTRAL_AGAIN = 1.0, 30.0, 3.0
 _SWEEP = 3600.0
@@ -52,6 +54,8 @@ class Loop:
         while not self._ended.is_set():
             self._nudged.wait(_LOOK)
             self._nudged.clear()
+            # What comes meanwhile is done with it: those who store have the disk to themselves until then.
+            self._ended.wait(_GATHER)
             try:
                 self._work()
                 self.last_well, pause = time.monotonic(), _AGAIN
@@ -74,11 +78,14 @@ class Decider:
     def decide(self) -> None:
         """Decide all that is due, order all that is to be run, and remove what is old."""
         self._each(RUN, self._order)
-        while found := judgement.decide(self._ledger, self._rules, time.time()):
+        more = True
+        while more:
+            found = judgement.decide(self._ledger, self._rules, time.time())
             for number, verdict in found:
                 self._decided(number, verdict)
             if any(verdict == STARTING for _, verdict in found):
                 self._each(RUN, self._order)
+            more = len(found) == judgement.MOST_AT_ONCE
         if not self._swept or time.monotonic() - self._swept > _SWEEP:
             self._ledger.sweep(self._keep)
             self._swept = time.monotonic()

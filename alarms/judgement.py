@@ -30,7 +30,7 @@ from stackmend.engine.tables import ALARMS, ORDERS, RUNS
 from stackmend.errors import BadInput
 
 # More in one transaction hold those up who store.
-_MOST_AT_ONCE = 32
+MOST_AT_ONCE = 64
 _INCIDENTS = (WAITING, HELD, STARTING, STARTED)
 # What changes how a later alarm is judged; the rest is written with the transaction's end.
 _MATTERS = frozenset((*_INCIDENTS, RESOLVED))
@@ -42,7 +42,7 @@ _DUE = (
     sa.select(ALARMS)
     .where((_A.verdict == UNDECIDED) | ((_A.verdict == WAITING) & (_A.due <= sa.bindparam("now"))))
     .order_by(_A.id)
-    .limit(_MOST_AT_ONCE)
+    .limit(MOST_AT_ONCE)
 )
 _DECIDED = ("verdict", "why", "rule", "target", "key", "start", "due")
 _WRITE = (

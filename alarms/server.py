@@ -22,6 +22,7 @@ from stackmend.alarms.keystone import Keystone
 from stackmend.alarms.ledger import STARTING, Ledger
 from stackmend.alarms.refusals import SLOW, Counts
 from stackmend.alarms.sources import SOURCES
+from stackmend.engine.garbage import fewer_walks
 from stackmend.engine.store import Store
 from stackmend.errors import BadInput
 
@@ -66,7 +67,8 @@ class Listener:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stop())
         try:
-            self._server.run(sockets=[self._socket])
+            with fewer_walks():
+                self._server.run(sockets=[self._socket])
         finally:
             self._keeper.close()
             for loop in self._loops:
@@ -101,7 +103,6 @@ class Listener:
 
 def _config(app: Any, found: Configuration, counts: Counts) -> uvicorn.Config:
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    # What is served beside it tells nothing of who asked: no header of a server, no date.
     config = uvicorn.Config(
         app,
         http=_protocol(counts),
@@ -110,6 +111,7 @@ def _config(app: Any, found: Configuration, counts: Counts) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_STOP_SECONDS,
@@ -166,6 +168,8 @@ def _bound(host: str, port: int) -> socket.socket:
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
+        # Who connects from now on is answered as soon as the service runs.
+        found.listen(_MOST_CONNECTIONS)
     except OSError as error:
         raise BadInput(f"{host}:{port} can't be listened at: {error.strerror}") from None
     return found

@@ -1,6 +1,7 @@
 """The alert agent as Pacemaker runs it: a program of its own, with what it has to say in its environment."""
 
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -74,11 +75,12 @@ def test_a_wrong_secret_ends_it_at_once_and_is_not_told(listening: Listening, tm
 
 def test_it_tries_again_until_the_listener_is_there(tmp_path: Path) -> None:
     trust = {"pacemaker": {"hmac": str(tmp_path / "secret")}}
-    listening = Listening(tmp_path, [RULE], sources=trust)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
     ended: list[Any] = []
-    waits = threading.Thread(target=lambda: ended.append(agent(tmp_path, listening.port, FENCED)))
+    waits = threading.Thread(target=lambda: ended.append(agent(tmp_path, port, FENCED)))
     waits.start()
-    with listening:
+    with Listening(tmp_path, [RULE], sources=trust, listen=f"127.0.0.1:{port}") as listening:
         waits.join()
         assert ended[0].returncode == 0
         assert listening.verdicts() == [STARTED]
