@@ -14,14 +14,16 @@ from stackmend.alarms import judgement
 from stackmend.alarms.ledger import REFUSED, STARTED, STARTING, Ledger
 from stackmend.alarms.rules import MISTRAL, RUN, Rule
 from stackmend.engine import orders
-from stackmend.errors import BadInput, StackmendError
+from stackmend.errors import BadInput, StackmendError, StoreError
 
 # Seconds between two looks for what another listener has stored, and for what is due.
 _LOOK = 0.5
 # Seconds for which work may gather.
 _GATHER = 0.03
-# Seconds before a store that is away is looked at again, doubled each time up to the longest; and Mistral.
-_AGAIN, _LONGEST_AGAIN, _MISTRAL_AGAIN = 1.0, 30.0, 3.0
+# Seconds before a store that is away is looked at again, doubled each time up to the longest.
+_AGAIN, _LONGEST_AGAIN = 1.0, 30.0
+# Seconds before what could not be started is tried again.
+_START_AGAIN = 3.0
 _SWEEP = 3600.0
 
 # Starts a workflow by its name, its input and the id of its execution. Raises StackmendError.
@@ -107,6 +109,9 @@ class Decider:
             order, _ = orders.place(self._ledger.store, row.key, wanted["procedure"], given, approved, by)
         except BadInput as error:
             self._became(row, REFUSED, str(error))
+        except StoreError as error:
+            # Where it is this order alone that is not taken, the others need not wait for it.
+            self._again(row, error)
         else:
             told = f"ordered {wanted['procedure']} by rule {row.rule}"
             self._became(row, STARTED, told if approved else f"{told}; its plan waits for approval", order.id)
@@ -118,9 +123,11 @@ class Decider:
         try:
             self._execute(wanted["workflow"], wanted["input"], execution)
         except StackmendError as error:
-            self._ledger.settle(row.id, why=f"it is tried again: {error}", due=time.time() + _MISTRAL_AGAIN)
-            return None
+            return self._again(row, error)
         return self._became(row, STARTED, f"Mistral's execution {execution} of {wanted['workflow']}", execution)
+
+    def _again(self, row: Any, error: StackmendError) -> None:
+        self._ledger.settle(row.id, why=f"it is tried again: {error}", due=time.time() + _START_AGAIN)
 
     def _became(self, row: Any, verdict: str, why: str, started: str | None = None) -> None:
         self._ledger.settle(row.id, verdict=verdict, why=why, started_id=started)

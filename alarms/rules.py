@@ -12,6 +12,7 @@ from stackmend.errors import BadInput
 RUN, MISTRAL = "run", "mistral"
 NEEDED, NOT_NEEDED = "needed", "not"
 _LONGEST_TARGET = 200
+_LONGEST_NAME = 64
 _FIELDS = ("name", "id", "host", "severity")
 _NAMES = (*_FIELDS, "source", "at", "key")
 _HOLE = re.compile(r"\{([^{}]*)\}")
@@ -101,6 +102,8 @@ def check(rule: Rule, where: str) -> None:
                 f"{where} matches {name}, which no alarm has: it is one of {', '.join(_FIELDS)} or label.NAME"
             )
         _check_wanted(wanted, f"{where} matches {name}")
+    if len(rule.name) > _LONGEST_NAME:
+        raise BadInput(f"{where} has a name of more than {_LONGEST_NAME} characters")
     if rule.approval not in (NEEDED, NOT_NEEDED):
         raise BadInput(f"{where} says approval: {rule.approval}, which is neither {NEEDED} nor {NOT_NEEDED}")
     if rule.start not in (RUN, MISTRAL):

@@ -150,6 +150,9 @@ ALARMS = sa.Table(
     # The order's id, or that of Mistral's execution.
     sa.Column("started_id", sa.String(36)),
     sa.Column("decided_at", sa.String(32)),
+    # Whatever the database's own is: what others send must not fail to be stored.
+    mysql_charset="utf8mb4",
+    mariadb_charset="utf8mb4",
 )
 
 # Who has a turn holds its row to the end of the transaction: two of them never decide at the same time.

@@ -73,7 +73,12 @@ class Listening:
     """A listener in this process, with a run store in ``directory``; ``said`` are its lines."""
 
     def __init__(
-        self, directory: Path, rules: list[dict[str, Any]], execute: Execute | None = None, **settings: Any
+        self,
+        directory: Path,
+        rules: list[dict[str, Any]],
+        execute: Execute | None = None,
+        store: str = "",
+        **settings: Any,
     ) -> None:
         self.secret = directory / "secret"
         self.secret.write_text(SECRET)
@@ -81,7 +86,7 @@ class Listening:
         trust = {"alertmanager": {"token": str(self.secret)}, "aodh": {"token": str(self.secret)}}
         given = {"listen": "127.0.0.1:0", "sources": trust, "rules": rules, **settings}
         self.said: list[str] = []
-        self.store = Store(f"sqlite:///{directory}/runs.sqlite")
+        self.store = Store(store or f"sqlite:///{directory}/runs.sqlite")
         self.ledger = Ledger(self.store)
         self._listener = Listener(configuration.parsed(given, "the test"), self.store, self.said.append, execute)
         self.port = self._listener.port

@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def executions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Executions]:
-    monkeypatch.setattr(decider, "_MISTRAL_AGAIN", 0.05)
+    monkeypatch.setattr(decider, "_START_AGAIN", 0.05)
     with Executions() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

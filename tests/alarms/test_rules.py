@@ -34,6 +34,7 @@ def rule(**change: Any) -> dict[str, Any]:
         ({"sources": {"aodh": {"password": "x"}}}, "sources.aodh, says password, which is no setting"),
         ({"sources": {"aodh": {"keystone": ["admin"]}}}, "names no file with [keystone_authtoken]"),
         (rule(name=""), "rule 1, has no name"),
+        (rule(name="x" * 65), "has a name of more than 64 characters"),
         (rule(source="nagios"), "is for nagios, which is no source"),
         (rule(procedure="evacuate"), "there is no procedure evacuate; did you mean evacuate-host?"),
         (rule(procedure=""), "must name a procedure"),
