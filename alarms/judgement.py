@@ -87,7 +87,7 @@ def decide(ledger: Ledger, known: list[Rule], now: float) -> list[tuple[int, str
     found, later = [], []
     with ledger.turn() as connection:
         for row in connection.execute(_DUE, {"now": now}).all():
-            values = _Judge(connection, known, now).judge(row)
+            values = _judged(_Judge(connection, known, now), row)
             written = _written(row, values)
             if values["verdict"] in _MATTERS:
                 connection.execute(_WRITE, written)
@@ -97,6 +97,16 @@ def decide(ledger: Ledger, known: list[Rule], now: float) -> list[tuple[int, str
         if later:
             connection.execute(_WRITE, later)
     return found
+
+
+def _judged(judge: "_Judge", row: Any) -> Values:
+    """One alarm that stackmend has a bug with holds up no other."""
+    try:
+        return judge.judge(row)
+    except sa.exc.SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is: the alarms after it must be decided
+        return _became(REFUSED, f"a bug of stackmend, {error!r}")
 
 
 def _written(row: Any, values: Values) -> Values:

@@ -16,7 +16,7 @@ HEAD = """# Commands
 This page is written by `python doc/cli_reference.py`; a test compares it with the commands.
 
 Each command is there twice: as `stackmend COMMAND`, and in the OpenStackClient as `openstack recovery COMMAND`
-(all but `demo` and `lab`). `stackmend` itself takes
+(all but `demo`, `lab`, `listen`, `order` and `worker`). `stackmend` itself takes
 {options}.
 """
 PROCEDURES = "parameters of the procedures"
