@@ -84,8 +84,9 @@ class _Stands:
 
 def decide(ledger: Ledger, known: list[Rule], now: float) -> list[tuple[int, str]]:
     """Decide the oldest alarms that are due at ``now`` (epoch seconds); returns their numbers and verdicts."""
-    found, later = [], []
-    with ledger.turn() as connection:
+
+    def decided(connection: sa.Connection) -> list[tuple[int, str]]:
+        found, later = [], []
         for row in connection.execute(_DUE, {"now": now}).all():
             values = _judged(_Judge(connection, known, now), row)
             written = _written(row, values)
@@ -96,7 +97,9 @@ def decide(ledger: Ledger, known: list[Rule], now: float) -> list[tuple[int, str
             found.append((row.id, values["verdict"]))
         if later:
             connection.execute(_WRITE, later)
-    return found
+        return found
+
+    return ledger.turn(decided)
 
 
 def _judged(judge: "_Judge", row: Any) -> Values:

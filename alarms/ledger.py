@@ -1,18 +1,17 @@
 """Every alarm that came, and what became of it: rows of the run store."""
 
-import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from stackmend.alarms.alarm import Alarm
 from stackmend.engine import clock
-from stackmend.engine.database import Unsaved, reading, writing
+from stackmend.engine.database import Unsaved, reading, saved, writing
 from stackmend.engine.ownership import whoami
 from stackmend.engine.store import Store
 from stackmend.engine.tables import ALARMS, TURNS
@@ -25,6 +24,7 @@ UNDECIDED, WAITING, HELD, STARTING, STARTED = "undecided", "waiting", "held", "s
 NO_RULE, SAME, QUIET, RESOLVED, REFUSED, NOTED = "no-rule", "same", "quiet", "resolved", "refused", "noted"
 OPEN = (UNDECIDED, WAITING, HELD, STARTING)
 _TURN = "alarms"
+T = TypeVar("T")
 _PATIENCE = 2.0
 _TRY_AGAIN = 0.05
 
@@ -57,18 +57,28 @@ class Ledger:
                     raise
             time.sleep(_TRY_AGAIN)
 
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[sa.Connection]:
-        """A transaction in which nobody else decides, on no listener of this store."""
-        with self._lock, writing(self.store.engine) as connection:
+    def open_turns(self) -> None:
+        """Let there be turns to take; whoever does so at the same time has done it for us."""
+        try:
+            self.turn(lambda _: None)
+        except StoreError as error:
+            if not isinstance(error.__cause__, sa.exc.IntegrityError):
+                raise
+
+    def turn(self, action: Callable[[sa.Connection], T]) -> T:
+        """What ``action`` comes to in a transaction in which nobody else decides, on no listener of this store."""
+
+        def alone(connection: sa.Connection) -> T:
             if connection.execute(_TAKEN).rowcount == 0:
                 connection.execute(sa.insert(TURNS), [{"name": _TURN, "taken": 1}])
-            yield connection
+            return action(connection)
+
+        return self._saved(alone)
 
     def settle(self, number: int, **values: Any) -> None:
         """Keep what became of an alarm that was being started."""
-        with self._lock, writing(self.store.engine) as connection:
-            connection.execute(sa.update(ALARMS).where(ALARMS.c.id == number).values(**values))
+        change = sa.update(ALARMS).where(ALARMS.c.id == number).values(**values)
+        self._saved(lambda connection: connection.execute(change))
 
     def starting(self, now: float) -> list[Any]:
         """The alarms that are to be started now, oldest first."""
@@ -97,9 +107,8 @@ class Ledger:
         row = self.find(named)
         values = {"verdict": STARTING, "why": f"released by {whoami()} at {clock.now()}", "due": 0.0}
         held = sa.update(ALARMS).where(ALARMS.c.id == row.id, ALARMS.c.verdict == HELD).values(**values)
-        with self._lock, writing(self.store.engine) as connection:
-            if connection.execute(held).rowcount == 0:
-                raise BadInput(f"alarm {row.id} is not held by the brake: it is {row.verdict}")
+        if self._saved(lambda connection: connection.execute(held).rowcount) == 0:
+            raise BadInput(f"alarm {row.id} is not held by the brake: it is {row.verdict}")
         return self.find(named)
 
     def counts(self) -> dict[str, int]:
@@ -115,8 +124,11 @@ class Ledger:
         """Remove the alarms that are older, unless something is still to come of them; returns how many."""
         until = clock.stored(datetime.now(UTC) - timedelta(days=days))
         old = sa.delete(ALARMS).where(ALARMS.c.received_at < until, ALARMS.c.verdict.not_in(OPEN))
-        with self._lock, writing(self.store.engine) as connection:
-            return int(connection.execute(old).rowcount)
+        return self._saved(lambda connection: int(connection.execute(old).rowcount))
+
+    def _saved(self, action: Callable[[sa.Connection], T]) -> T:
+        with self._lock:
+            return saved(self.store.engine, action)
 
 
 def row(alarm: Alarm, uuid: str, now: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Listener:
         keystone = Keystone(found.keystone) if found.keystone else None
         guards = {name: Guard(name, found.sources.get(name, Trust()), keystone) for name in SOURCES}
         self._say_whom(guards)
+        self._ledger.open_turns()
         app = web.application(guards, self._keep, self._counts, self._ill, self._ledger.counts, version)
         self._server = uvicorn.Server(_config(app, found, self._counts))
         self._socket = _bound(*found.address)
