@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,11 +146,10 @@ def make_mortal(fate: Fate) -> None:
     from stackmend.clients.fencing import Fences
     from stackmend.clients.polls import Poll
     from stackmend.clients.ssh import Ssh
-    from stackmend.engine import ownership, store, writer
     from stackmend.engine.journal import Journal
 
-    for module in (ownership, store, writer):
-        module.writing = _mortal_writing(fate, module.writing)  # type: ignore[attr-defined]
+    for module in writers():
+        module.writing = _mortal_writing(fate, module.writing)
     # The same call twice: what lies between the two ends is an answer that came and was not delivered.
     Session.request = fate.around(Session.request, _request_name)
     for owner, method, named in (
@@ -162,6 +162,12 @@ def make_mortal(fate: Fate) -> None:
         setattr(owner, method, fate.around(getattr(owner, method), named))
     Poll.wait = fate.inside(Poll.wait, lambda poll, *_, **__: poll._name)  # type: ignore[method-assign]
     Journal.pause = fate.inside(Journal.pause, lambda *_: "a pause")  # type: ignore[method-assign]
+
+
+def writers() -> list[Any]:
+    """The engine's modules that open transactions; all of the engine has been loaded by now."""
+    found = [module for name, module in sys.modules.items() if name.startswith("stackmend.engine.")]
+    return [module for module in found if hasattr(module, "writing")]
 
 
 def _request_name(_: Any, url: str, method: str, **given: Any) -> str:
@@ -216,8 +222,10 @@ def _nursery() -> None:
         child = os.fork()
         if child == 0:
             code = 70
-            with contextlib.suppress(BaseException):
+            try:
                 code = _child(json.loads(line))
+            except BaseException:  # noqa: BLE001 - a child never goes back into its nursery
+                os.write(2, traceback.format_exc().encode())
             os._exit(code)
         _, ended = os.waitpid(child, 0)
         os.write(1, f"{os.waitstatus_to_exitcode(ended)}\n".encode())

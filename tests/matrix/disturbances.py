@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mortality import writers
+
 # The number and name of the instant, and the file in which the process leaves its id.
 AT, PID = "STACKMEND_TEST_AT", "STACKMEND_TEST_PID"
 HOUR = 3600.0
@@ -91,10 +93,8 @@ def _halt() -> None:
 
 
 def _one_transaction_at_a_time() -> None:
-    from stackmend.engine import ownership, store, writer
-
-    for module in (ownership, store, writer):
-        module.writing = _in_turn(module.writing)  # type: ignore[attr-defined]
+    for module in writers():
+        module.writing = _in_turn(module.writing)
 
 
 def _in_turn(writing: Callable[..., Any]) -> Callable[..., Any]:

@@ -109,7 +109,7 @@ class Stage:
             left = [death for death in left if death.number > played.instants.count(death.name)]
             life = self.command(words, left[0].after(played.instants) if left else None)
             played.instants += life.instants
-            played.err += life.err
+            played.err += f"{' '.join(words)} ended with {life.code}\n{life.err}"
             if life.code == KILLED:
                 played.deaths += 1
                 played.done |= self.steps()
