@@ -15,6 +15,8 @@ LONGEST = 255
 _LONGEST_SEVERITY = 32
 # What no database takes as text.
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+# What a terminal would obey.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class Alarm:
 def alarm(source: str, about: str, name: str, state: str, **rest: Any) -> Alarm:
     """An alarm whose every text can be stored; see Alarm for ``rest``."""
     labels = {text(key): text(value) for key, value in rest.pop("labels", {}).items()}
-    host, severity = text(rest.pop("host", "")), text(rest.pop("severity", ""))
+    host, severity = _line(rest.pop("host", "")), _line(rest.pop("severity", ""))
     # A name that is cut short may be another host's.
     host = host if len(host) <= LONGEST else ""
-    short = {"name": text(name)[:LONGEST], "severity": severity[:_LONGEST_SEVERITY]}
-    return Alarm(source, _short(text(about)), state=state, host=host, labels=labels, **short, **rest)
+    short = {"name": _line(name)[:LONGEST], "severity": severity[:_LONGEST_SEVERITY]}
+    return Alarm(source, _short(_line(about)), state=state, host=host, labels=labels, **short, **rest)
 
 
 def text(value: Any) -> str:
@@ -65,6 +67,11 @@ def moment(told: Any, now: str) -> str:
         return min(now, clock.stored(found if found.tzinfo else found.replace(tzinfo=UTC)))
     except (TypeError, ValueError, OverflowError):
         return now
+
+
+def _line(value: Any) -> str:
+    """A value as text that can be shown on one line."""
+    return _CONTROL.sub("\ufffd", text(value))
 
 
 def _short(about: str) -> str:

@@ -24,7 +24,8 @@ class Refused(Exception):
     """A request is refused: the HTTP ``status``, the ``kind`` (alarms.refusals), and a sentence for the sender."""
 
     def __init__(self, status: int, kind: str, why: str) -> None:
-        super().__init__(why)
+        # It is one line of a log, and may quote what somebody sent.
+        super().__init__("".join(sign if sign.isprintable() else " " for sign in why))
         self.status, self.kind = status, kind
 
 

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -12,6 +13,8 @@ from stackmend.errors import StackmendError, StoreError
 Rows = Sequence[Mapping[str, Any]]
 # A transaction of more holds the others up.
 _MOST_AT_ONCE = 256
+# Seconds for which requests gather: a transaction for each few of them costs more than they do.
+_GATHER = 0.008
 # Requests that may wait before the next one is sent away.
 _LONGEST_QUEUE = 5000
 _Waiting = tuple[Rows, "Future[bool]"]
@@ -47,6 +50,7 @@ class Keeper:
 
     def _serve(self) -> None:
         while (first := self._queue.get()) is not None:
+            time.sleep(_GATHER)
             batch, ending = self._gathered(first)
             self._save(batch)
             if ending:

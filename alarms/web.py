@@ -9,7 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from stackmend.alarms import credentials, openapi
@@ -56,7 +56,7 @@ def application(
 
     async def healthz(_request: Request) -> Response:
         why = ill()
-        return JSONResponse({"well": why is None, "why": why}, 200 if why is None else 503)
+        return _json({"well": why is None, "why": why}, 200 if why is None else 503)
 
     async def metrics(_request: Request) -> Response:
         try:
@@ -107,8 +107,8 @@ class _Post:
         for kept in rows:
             self._counts.received.labels(kept["source"], kept["state"]).inc()
         if self._source.name == "masakari":
-            return JSONResponse(shown(payload, rows[0]["uuid"], now), 202)
-        return JSONResponse({"alarms": [kept["uuid"] for kept in rows]}, 202)
+            return _json(shown(payload, rows[0]["uuid"], now), 202)
+        return _json({"alarms": [kept["uuid"] for kept in rows]}, 202)
 
     async def _admitted(self, request: Request) -> credentials.Signed | None:
         if credentials.TOKEN_HEADER not in request.headers:
@@ -173,7 +173,7 @@ async def _body(request: Request) -> bytes:
 
 def _constant(document: Mapping[str, Any]) -> _Endpoint:
     async def answer(_request: Request) -> Response:
-        return JSONResponse(document)
+        return _json(document)
 
     return answer
 
@@ -186,7 +186,12 @@ async def _elsewhere(request: Request, error: Exception) -> Response:
     return answer
 
 
+def _json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer in ASCII alone: what somebody sent may stand in it, and need not be writable in UTF-8."""
+    return Response(json.dumps(document), status, headers, "application/json")
+
+
 def _error(status: int, why: str) -> Response:
     # Of who was refused nothing more is read: the rest of the body might never end.
     headers = {"Connection": "close"} | ({"WWW-Authenticate": 'Bearer realm="stackmend"'} if status == 401 else {})
-    return JSONResponse({"error": {"code": status, "title": _TITLES[status], "message": why}}, status, headers)
+    return _json({"error": {"code": status, "title": _TITLES[status], "message": why}}, status, headers)

@@ -85,6 +85,14 @@ def test_masakari_monitors_post_here_as_they_do_to_masakari(
         assert listening.verdicts() == [STARTED, NOTED]
 
 
+def test_a_notification_that_is_no_text_in_utf8_is_answered(tmp_path: Path) -> None:
+    told = {"type": "COMPUTE_HOST", "hostname": "\ud800", "generated_time": "2026-11-21 10:00:00", "payload": STOPPED}
+    with Listening(tmp_path, [RULE], sources={"masakari": {"token": str(tmp_path / "secret")}}) as listening:
+        status, answer = listening.post("/v1/notifications", {"notification": told})
+        assert (status, answer["notification"]["hostname"]) == (202, "\ud800")
+        assert listening.ledger.find("1").host == "\ufffd"
+
+
 def test_a_token_needs_one_of_the_roles(listen: Callable[..., Listening], monitor: Connect) -> None:
     with listen("nobody", "masakari-monitor") as listening:
         masakari = monitor(f"http://127.0.0.1:{listening.port}/v1").instance_ha

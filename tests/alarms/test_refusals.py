@@ -87,10 +87,10 @@ def test_what_is_not_json_is_refused(listening: Listening, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"version": "3"}, "version: '4' was expected"),
-        ({"alerts": {}}, "alerts"),
-        ({"alerts": [down("c01", startsAt="soon")]}, "alerts/0/startsAt"),
-        ({"alerts": [down("c01", labels={"a": 1})]}, "alerts/0/labels/a"),
+        ({"version": "3"}, "data.version must be same as const definition: 4"),
+        ({"alerts": {}}, "data.alerts must be array"),
+        ({"alerts": [down("c01", startsAt="soon")]}, "data.alerts[0].startsAt must match pattern"),
+        ({"alerts": [down("c01", labels={"a": 1})]}, "data.alerts[0].labels.a must be string"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(listening: Listening, change: dict[str, Any], told: str) -> None:
@@ -104,6 +104,18 @@ def test_an_unknown_field_of_a_fixed_format_is_refused(listening: Listening) -> 
     status, answer = listening.post("/v1/pacemaker", body, signed("pacemaker", body))
     assert status == 400
     assert "sudo" in answer["error"]["message"]
+
+
+def test_what_is_no_text_in_utf8_is_answered_and_told_on_one_line(listening: Listening) -> None:
+    odd = "\ud800\x00\r\nall is well"
+    before = len(listening.said)
+    body = json.dumps({**PACEMAKER, odd: 1}).encode()
+    assert listening.post("/v1/pacemaker", body, signed("pacemaker", body))[0] == 400
+    (line,) = listening.said[before:]
+    assert line.isprintable()
+    body = json.dumps({"alert": PACEMAKER["alert"] | {"node": odd}, "reporter": odd}).encode()
+    assert listening.post("/v1/pacemaker", body, signed("pacemaker", body))[0] == 202
+    assert listening.ledger.find("1").host == "\ufffd\ufffd\ufffd\ufffdall is well"
 
 
 def test_oversize_is_refused_and_not_kept(listening: Listening) -> None:
