@@ -49,8 +49,8 @@ def test_whoever_was_taken_over_tries_nothing_again(pair: Desk) -> None:
 @pytest.mark.skipif(not page.WHOLE, reason="it takes a while, and make matrix has it")
 def test_whoever_takes_over_waits_for_the_last_try(pair: Desk) -> None:
     """Not for the intent, which is older: the call that was tried again is in the air, and is not sent anew."""
-    pair.settings(lanes=1, lease=60.0, settle=12.0)
-    busy(pair, 13)
+    pair.settings(lanes=1, lease=60.0, settle=30.0)
+    busy(pair, 31)
     held = pair.cloud.fault("pause-before-effect", times=1, **REBOOT)
     first = pair.process(*START)
     held.wait(60)

@@ -6,6 +6,7 @@ Each line is one test: what it noted for the page, how long it took, with which 
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,19 +37,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not LEDGER:
         return
     items.sort(key=lambda item: _procedure(item.nodeid))
-    Path(_ALL).write_text("".join(f"{item.nodeid}\n" for item in items), encoding="utf-8")
+    Path(_ALL).write_text("".join(f"{_name(item.nodeid)}\n" for item in items), encoding="utf-8")
     passed = {entry.test for entry in entries()}
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
-    items[:] = [item for item in items if item.nodeid not in passed]
+    config.hook.pytest_deselected(items=[item for item in items if _name(item.nodeid) in passed])
+    items[:] = [item for item in items if _name(item.nodeid) not in passed]
 
 
 def enter(report: pytest.TestReport, seed: int) -> None:
     """Write down a test that has passed."""
     if not LEDGER or _IN_A_WORKER or report.when != "call" or not report.passed:
         return
-    test = report.nodeid.partition("@")[0]
     noted = [list(pair) for pair in report.user_properties]
-    entry = Entry(test, report.duration, seed, _commit(), noted)
+    entry = Entry(_name(report.nodeid), report.duration, seed, _commit(), noted)
     with Path(LEDGER).open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(entry)) + "\n")
 
@@ -67,10 +67,15 @@ def missing() -> list[str]:
 
 
 def _procedure(test: str) -> int:
-    """A test's place: those of no procedure, then as in SCENARIOS."""
+    """A test's place: as in SCENARIOS, and then those of no procedure."""
     _, _, played = test.partition("[")
-    found = [place for place, name in enumerate(SCENARIOS, 1) if name in played]
-    return max(found, default=0)
+    found = [place for place, name in enumerate(SCENARIOS) if name in played]
+    return max(found, default=len(SCENARIOS))
+
+
+def _name(test: str) -> str:
+    """A test's id, without the group in which pytest-xdist keeps it."""
+    return re.sub(r"@[\w-]+$", "", test)
 
 
 def _commit() -> str:
