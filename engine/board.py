@@ -58,8 +58,9 @@ def opened(settings: Mapping[str, Any]) -> JobBoard:
     kind = settings.get("kind")
     if kind not in KINDS:
         raise BadInput(f"the setting board needs its kind, one of {', '.join(KINDS)}, and not {kind!r}")
+    conf = _conf(kind, settings)
     try:
-        board: JobBoard = backends.fetch("stackmend", _conf(kind, settings))
+        board: JobBoard = backends.fetch("stackmend", conf)
         board.connect()
     except ImportError:
         raise BadInput(

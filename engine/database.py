@@ -17,6 +17,8 @@ from stackmend.errors import BadInput, StoreError
 BUSY_TIMEOUT = 15.0
 # Seconds between two tries of a transaction.
 _TRY_AGAIN = 0.1
+# Seconds after which a server ends a transaction of ours in which nothing happens (MySQL can't).
+_IDLE_TRANSACTION = 5
 T = TypeVar("T")
 
 # What MySQL, MariaDB and Galera say of a transaction that they have rolled back: a lock was not to be had, a deadlock,
@@ -187,7 +189,18 @@ def _sqlite_begin(connection: sa.Connection) -> None:
 def _server(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(url, pool_pre_ping=True, pool_recycle=3600, isolation_level="READ COMMITTED")
     sa.event.listen(engine, "handle_error", _elsewhere)
+    sa.event.listen(engine, "connect", _server_connected)
     return engine
+
+
+def _server_connected(connection: Any, _record: Any) -> None:
+    # A process that is stopped in the middle of a transaction would keep its rows locked for as long as it sleeps.
+    with contextlib.closing(connection.cursor()) as cursor:
+        if "MariaDB" in getattr(connection, "server_version", ""):
+            cursor.execute(f"SET SESSION idle_transaction_timeout = {_IDLE_TRANSACTION}")
+        elif hasattr(connection, "autocommit") and type(connection).__module__.startswith("psycopg"):
+            cursor.execute(f"SET SESSION idle_in_transaction_session_timeout = {_IDLE_TRANSACTION * 1000}")
+            connection.commit()
 
 
 def _elsewhere(failed: sa.ExceptionContext) -> None:

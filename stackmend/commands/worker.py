@@ -39,9 +39,11 @@ class Work(OnCloud):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Work until SIGTERM or Ctrl-C."""
         settings = self.settings(parsed_args)
-        shared = board.opened(settings.board) if settings.board else None
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(self.store(parsed_args))
+            shared = board.opened(settings.board) if settings.board else None
+            if shared is not None:
+                stack.callback(shared.close)
 
             def session() -> Session:
                 return self._session(stack, parsed_args, settings)
@@ -49,10 +51,9 @@ class Work(OnCloud):
             worker = Worker(store, session, shared, Limit(settings.claim, settings.lanes))
             if parsed_args.watched_at:
                 stack.enter_context(watched.at(parsed_args.watched_at, worker, store))
-            where = (
-                f"shares lanes on {settings.board['kind']} at {board.where(settings.board)}" if shared else "is alone"
-            )
-            self.say(f"worker {worker.name} {where}; its runs are in {store.shown}")
+            kind = settings.board.get("kind")
+            lanes = f"lanes are shared by {kind} at {board.where(settings.board)}" if shared else "it shares no lanes"
+            self.say(f"worker {worker.name}: {lanes}; runs are in {store.shown}")
             with self._until_told(worker):
                 worker.work()
             self.say(f"worker {worker.name} has left everything as it stands")

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from matrix.mysql_double import Server
 
-from stackmend.engine import tables, writer
+from stackmend.engine import database, tables
 from stackmend.engine.database import open_database, reading, writing
 from stackmend.engine.ownership import Lease
 from stackmend.engine.writer import Fence, Writer
@@ -92,7 +92,7 @@ def test_a_commit_without_an_answer_is_not_repeated(server: Server, engine: sa.E
 
 
 def test_who_waits_too_long_says_so(server: Server, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "BUSY_TIMEOUT", 0.3)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.3)
     server.fails("INSERT", 1047, times=1000)
     with pytest.raises(StoreError, match="check that the database is up"):
         save(engine)

@@ -1,6 +1,7 @@
 """Real servers of Debian's on loopback, each with a directory of its own: started, stopped, restarted."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -16,7 +17,8 @@ SECRET = "sekret-of-the-tests"
 
 def free_port() -> int:
     """A port that nobody listens on, below those that the system gives away."""
-    for port in range(21000 + os.getpid() % 500 * 20, 32000):
+    # Ten apart: some of these servers take the next one too.
+    for port in range(21000 + os.getpid() % 500 * 20, 32000, 10):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("no port is free")
@@ -81,7 +83,18 @@ class Redis(Server):
         certificate = str(self.directory / "cert.pem")
         tls = ["--port", "0", "--tls-port", str(self.port), "--tls-cert-file", certificate, "--tls-ca-cert-file"]
         tls += [certificate, "--tls-key-file", str(self.directory / "key.pem"), "--tls-auth-clients", "no"]
-        return ["redis-server", "--bind", "127.0.0.1", *tls, "--requirepass", SECRET, "--save", "", "--appendonly", "no"]
+        return [
+            "redis-server",
+            "--bind",
+            "127.0.0.1",
+            *tls,
+            "--requirepass",
+            SECRET,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
 
     @property
     def board(self) -> dict[str, object]:
@@ -129,32 +142,37 @@ class ZooKeeper(Server):
 
 
 class MariaDB(Server):
-    """mariadbd with an empty database."""
+    """mariadbd, durable as it is by default."""
 
     def prepare(self) -> None:
         """The server's own tables."""
+        self._numbers = itertools.count(1)
         made = ["mariadb-install-db", "--no-defaults", f"--datadir={self.directory / 'data'}", "--skip-test-db"]
         made += ["--auth-root-authentication-method=normal", f"--user={self._user()}"]
         subprocess.run(made, check=True, capture_output=True)
 
     def command(self) -> list[str]:
-        """Durable, as it is by default."""
+        """With all of it in our directory."""
         files = [f"--datadir={self.directory / 'data'}", f"--socket={self.directory / 's'}", "--pid-file=pid"]
         where = ["--bind-address=127.0.0.1", f"--port={self.port}", f"--user={self._user()}"]
         return [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", *files, *where]
 
     def works(self) -> None:
-        """It has our database, and whoever comes over loopback has a password."""
+        """Whoever comes over loopback has a password."""
+        # PyMySQL leaves its socket open when nobody answers there.
+        with socket.socket(socket.AF_UNIX) as plain:
+            plain.connect(str(self.directory / "s"))
         with contextlib.closing(pymysql.connect(unix_socket=str(self.directory / "s"), user="root")) as link:
             cursor = link.cursor()
-            cursor.execute("CREATE DATABASE IF NOT EXISTS stackmend")
             cursor.execute(f"CREATE USER IF NOT EXISTS stackmend@'127.0.0.1' IDENTIFIED BY '{SECRET}'")
-            cursor.execute("GRANT ALL ON stackmend.* TO stackmend@'127.0.0.1'")
+            cursor.execute("GRANT ALL ON *.* TO stackmend@'127.0.0.1'")
 
-    @property
-    def url(self) -> str:
-        """Of a run store there."""
-        return f"mysql+pymysql://stackmend:{SECRET}@127.0.0.1:{self.port}/stackmend"
+    def fresh(self) -> str:
+        """The URL of a run store in a new database."""
+        name = f"stackmend_{next(self._numbers)}"
+        with contextlib.closing(pymysql.connect(unix_socket=str(self.directory / "s"), user="root")) as link:
+            link.cursor().execute(f"CREATE DATABASE {name}")
+        return f"mysql+pymysql://stackmend:{SECRET}@127.0.0.1:{self.port}/{name}"
 
     @staticmethod
     def _user() -> str:

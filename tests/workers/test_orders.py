@@ -1,0 +1,123 @@
+"""What is ordered is carried out by a worker, once, and says what became of it."""
+
+import json
+import signal
+import urllib.request
+
+import pytest
+from controllers import Controllers, MakeControllers, left
+from desk import assert_refused
+from real_servers import free_port
+from waiting import until
+
+
+@pytest.fixture
+def alone(make_controllers: MakeControllers) -> Controllers:
+    """Six servers, and workers without a board."""
+    return make_controllers(6, None)
+
+
+def test_an_order_is_carried_out_once(alone: Controllers) -> None:
+    alone.worker()
+    alone.order()
+    alone.order()
+    assert alone.ended()["state"] == "done"
+    alone.once_each()
+    (row,) = json.loads(alone.desk.stackmend("order", "list", "-f", "json").out)
+    assert (row["Key"], row["State"], row["For"]) == ("outage", "carried-out", "power-loss")
+
+
+def test_another_worker_goes_on_where_one_was_killed(alone: Controllers) -> None:
+    first = alone.worker()
+    alone.order()
+    alone.done(1)
+    left(first, signal.SIGKILL)
+    alone.worker()
+    assert alone.ended()["state"] == "done"
+    alone.once_each()
+
+
+def test_a_plan_that_nobody_approved_waits(alone: Controllers) -> None:
+    alone.worker()
+    alone.order(yes=False)
+    until(lambda: alone.look()["state"] == "awaiting-approval", "it is planned")
+    assert alone.desk.rebooted() == []
+    assert alone.desk.stackmend("approve", "outage").code == 0
+    assert alone.ended()["state"] == "done"
+    alone.once_each()
+
+
+def test_what_can_not_be_done_says_why(alone: Controllers) -> None:
+    alone.worker()
+    alone.order("dead", "sim-c09", procedure="evacuate-host")
+    found = alone.ended("dead")
+    assert found["state"] == "refused"
+    assert "sim-c09" in found["why"]
+
+
+def test_nothing_to_do_is_said(alone: Controllers) -> None:
+    alone.worker()
+    alone.order("volumes", procedure="reattach-volumes")
+    found = alone.ended("volumes")
+    assert (found["state"], found["run"]) == ("nothing-to-do", None)
+
+
+def test_an_order_waits_for_a_cloud_that_is_away(alone: Controllers) -> None:
+    alone.desk.settings(lease=4.0, patience=0.5)
+    alone.desk.cloud.fault("status", status=503, service="identity")
+    alone.worker()
+    alone.order()
+    until(lambda: alone.look()["why"], "the worker has tried")
+    assert alone.look()["state"] == "taken"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "power-loss", "--detach"), "--key"),
+        (("run", "power-los", "--detach", "--key", "a"), "power-loss"),
+        (("run", "power-loss", "--detach", "--key", "a" * 300), "255"),
+        (("order", "show", "nothing"), "nothing was ordered"),
+        (("worker", "--watched-at", "nowhere"), "--watched-at nowhere"),
+    ],
+)
+def test_bad_words_are_refused(alone: Controllers, words: tuple[str, ...], said: str) -> None:
+    assert_refused(alone.desk, alone.desk.stackmend(*words), 2, said)
+
+
+@pytest.mark.parametrize(
+    ("board", "said"),
+    [
+        ({"host": "here"}, "its kind"),
+        ({"kind": "redis", "hots": "here"}, "did you mean host?"),
+        ({"kind": "redis", "password_file": "/nowhere/secret"}, "/nowhere/secret can't be read"),
+    ],
+)
+def test_a_board_that_can_not_be_is_refused(alone: Controllers, board: dict[str, object], said: str) -> None:
+    alone.desk.settings(board=board)
+    assert_refused(alone.desk, alone.desk.stackmend("worker"), 2, said)
+
+
+def test_a_board_that_does_not_answer_is_named_without_its_secret(alone: Controllers) -> None:
+    secret = alone.desk.directory / "secret"
+    secret.write_text("hidden-from-all\n")
+    alone.desk.settings(board={"kind": "redis", "host": "127.0.0.1", "port": 1, "password_file": str(secret)})
+    ended = alone.desk.stackmend("worker")
+    assert_refused(alone.desk, ended, 8, "127.0.0.1:1 does not answer")
+    assert "hidden" not in ended.err
+
+
+def test_a_worker_is_watched(alone: Controllers) -> None:
+    port = free_port()
+    alone.worker("--watched-at", f"127.0.0.1:{port}")
+    alone.order()
+    assert alone.ended()["state"] == "done"
+    metrics = asked(port, "/metrics")
+    assert 'stackmend_orders{state="carried-out"} 1.0' in metrics
+    assert json.loads(asked(port, "/healthz"))["worker"]
+
+
+def asked(port: int, path: str) -> str:
+    """A page of the worker's."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return str(answer.read().decode())
