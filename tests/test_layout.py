@@ -23,6 +23,13 @@ ALLOWED = {
     "tasks": ("stackmend.tasks", "stackmend.clients", "stackmend.engine", "=stackmend.errors"),
     "flows": ("stackmend.flows", "stackmend.tasks", "stackmend.engine", "=stackmend.errors"),
     "alarms": ("stackmend.alarms", "stackmend.engine", "=stackmend.errors", "=stackmend.settings"),
+    "workbooks": (
+        "stackmend.workbooks",
+        "stackmend.clients",
+        "stackmend.engine",
+        "=stackmend.errors",
+        "=stackmend.settings",
+    ),
     # The simulated cloud shares no code with what is tried on it.
     "lab": ("stackmend.lab", "=stackmend.errors"),
 }
