@@ -36,6 +36,12 @@ def test_an_unknown_service_is_named_with_those_there_are(tmp_path: Path, capsys
     assert "the lab has no service ironic; it has mistral, aodh, masakari, or all" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", ["PYTHONPATH", "=DIR"])
+def test_a_variable_is_a_name_and_a_value(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lab", "up", f"--env={given}", "--directory", str(tmp_path)]) == 2
+    assert f"--env takes NAME=VALUE, not '{given}'" in capsys.readouterr().err
+
+
 def test_missing_programs_are_named_with_their_packages(tmp_path: Path) -> None:
     with pytest.raises(LabError) as caught:
         binaries.provide(lambda _text: None, path=str(tmp_path))

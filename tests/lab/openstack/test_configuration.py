@@ -2,6 +2,7 @@
 
 import configparser
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from stackmend.errors import BadInput
 from stackmend.lab.openstack.cluster import Cluster
 from stackmend.lab.openstack.releases import RELEASES
-from stackmend.lab.openstack.services import EXTRA_NAMES
+from stackmend.lab.openstack.services import EXTRA_NAMES, EXTRAS
 from stackmend.lab.openstack.site import Site
 
 
@@ -74,6 +75,14 @@ def test_each_process_is_known_by_one_name_and_waits_for_processes_that_are_ther
     named = [daemon.name for service in cluster.services for daemon in service.daemons()]
     assert len(set(named)) == len(named)
     assert {name for daemon in cluster.daemons.values() for name in daemon.after} <= set(named)
+
+
+def test_variables_are_for_the_extra_services_alone(cluster: Cluster) -> None:
+    found = Cluster(replace(cluster.site, variables={"PYTHONPATH": "/plugged"}), EXTRA_NAMES)
+    given = {name for name, daemon in found.daemons.items() if daemon.env.get("PYTHONPATH") == "/plugged"}
+    assert given == {
+        daemon.name for service in found.services if isinstance(service, EXTRAS) for daemon in service.daemons()
+    }
 
 
 @pytest.mark.parametrize("port_base", [80, 65500])
