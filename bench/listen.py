@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="for so long (default 20)")
     parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     cases = {f"{arguments.rate:,} a second": float(arguments.rate), "as many as it takes": 0.0}
     rows = [measure(rate, arguments.seconds).row(title) for title, rate in cases.items()]
     table = "\n".join([_HEAD, *rows])
@@ -84,7 +85,7 @@ def main() -> None:
     if arguments.write:
         machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}"
         software = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-        told = {"table": table, "seconds": arguments.seconds, "machine": machine, "software": software}
+        told = {"table": table, "seconds": arguments.seconds, "machine": machine, "software": software, "load": load}
         PAGE.write_text(_PAGE.format(connections=CONNECTIONS, hosts=HOSTS, **told), encoding="utf-8")
 
 
@@ -213,7 +214,8 @@ Measured by
 $ python -m bench.listen --write
 ```
 
-on a machine with {machine}, where the one that posts and other work take their share too. {software}.
+on a machine with {machine}, where the one that posts takes its share too, and other work did: its load was {load:.1f}
+before this began. {software}.
 """
 
 if __name__ == "__main__":
