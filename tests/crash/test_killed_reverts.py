@@ -12,7 +12,7 @@ from mortality import KILLED, Life, Nursery
 from truth import left_behind
 
 # Of the instants, one of so many.
-EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "4"))
+EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "7"))
 NAMES = ("db", "web", "log")
 SEED: dict[str, Any] = {
     "hosts": 2,

@@ -14,7 +14,7 @@ import pytest
 from matrix import ledger
 
 # One of so many instants, calls, ... is played; 1 is the whole matrix.
-EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "37"))
+EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "61"))
 WHOLE = EVERY == 1
 # What a test has to play is dealt to so many tests, which run beside each other.
 HANDS = range(6 if WHOLE else 1)
@@ -72,10 +72,19 @@ def page(passed: Sequence[ledger.Entry], missing: Sequence[str]) -> str:
     ]
     if missing:
         told += ["", f"**Not the whole of it**: {len(missing)} of its tests have not been played here:", ""]
-        told += [f"- `{test}`" for test in missing]
+        told += _briefly(missing)
     for part, rows in sorted(parts.items()):
         told += ["", f"## {part.capitalize()}", "", *_table(rows)]
     return "\n".join([*told, "", _FINDINGS.read_text(encoding="utf-8")])
+
+
+def _briefly(tests: Iterable[str]) -> Iterable[str]:
+    by_function: dict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        function, _, played = test.partition("[")
+        by_function[function].append(played.removesuffix("]"))
+    for function, played in by_function.items():
+        yield f"- `{function}`" + (f": {', '.join(played)}" if any(played) else "")
 
 
 def _table(rows: dict[str, Counter[str]]) -> Iterable[str]:

@@ -13,6 +13,8 @@ from relocation import DatabaseDesk
 from truth import apart, left_behind, truth
 
 _MOST_COMMANDS = 8
+# What `status` says next; `resume`, of any other state.
+_NEXT = {"awaiting-operator": "approve", "done-with-exceptions": "retry", "needs-hands": "retry"}
 # What follows from other effects, or changes nothing.
 _QUIET = ("ssh.command", "power.")
 # What bears a new id each time.
@@ -183,7 +185,7 @@ class Stage:
         # A revert that died before the store knew of it is asked for again.
         if self._reverted and state in ("awaiting-operator", "done", "done-with-exceptions"):
             return ["revert", "work"]
-        return [{"awaiting-operator": "approve", "done-with-exceptions": "retry"}.get(state, "resume"), "work"]
+        return [_NEXT.get(state, "resume"), "work"]
 
 
 MakeStage = Callable[..., Stage]
