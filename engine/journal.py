@@ -16,9 +16,8 @@ from taskflow.exceptions import NotFound
 from taskflow.storage import Storage
 
 from stackmend.engine import clock
+from stackmend.engine.status import META_KEY
 from stackmend.errors import LeaseLost
-
-META_KEY = "record"
 
 
 class Stopped(BaseException):

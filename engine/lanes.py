@@ -15,21 +15,16 @@ from taskflow.engines import helpers
 from taskflow.patterns import linear_flow
 from taskflow.persistence import models
 
-from stackmend.engine.journal import META_KEY, Journal
+from stackmend.engine.journal import Journal
 from stackmend.engine.lane_engine import LaneEngine
 from stackmend.engine.persistence import LaneBackend
-from stackmend.engine.plan import Lane
+from stackmend.engine.plan import Lane, lane_uuid
+from stackmend.engine.status import META_KEY
 from stackmend.engine.step import Step
 
 FACTORY = "stackmend.engine.runs.build"
 # What can be done with a lane.
 EXECUTE, RETRY, REVERT = "execute", "retry", "revert"
-_NAMESPACE = uuid.UUID("5ac6e1a4-9d0f-5c02-8f2b-6b6f6d2f7a10")
-
-
-def lane_uuid(run_id: str, key: str) -> str:
-    """The uuid of a lane's logbook and flow: the same in every process, so that a lane is created once."""
-    return str(uuid.uuid5(_NAMESPACE, f"{run_id}/{key}"))
 
 
 def chain(key: str, steps: Sequence[Step]) -> linear_flow.Flow:
@@ -145,8 +140,3 @@ def result_of(run_id: str, lane: str, step: str, backend: LaneBackend) -> dict[s
     found = backend.get_connection().flow_details(lane_uuid(run_id, lane))
     done = [atom for atom in found or () if atom.name == step and atom.state == states.SUCCESS]
     return dict(done[0].results) if done and isinstance(done[0].results, dict) else {}
-
-
-def record_of(atom: models.AtomDetail) -> dict[str, Any] | None:
-    """The journal's record in a stored atom, as JSON."""
-    return (atom.meta or {}).get(META_KEY)

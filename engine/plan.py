@@ -7,11 +7,14 @@ target, and for each lane its steps with the exact calls and statements. Its dig
 import hashlib
 import json
 import pathlib
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar, get_args, get_origin
 
 from stackmend.errors import BadInput, PlanRefused
+
+_LANES = uuid.UUID("5ac6e1a4-9d0f-5c02-8f2b-6b6f6d2f7a10")
 
 T = TypeVar("T")
 FORMAT = 1
@@ -203,3 +206,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, bool) and kind is bool
     values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return all(_fits(item, inner[-1]) for item in values)
+
+
+def lane_uuid(run_id: str, key: str) -> str:
+    """The uuid of a lane's logbook and flow: the same in every process, so that a lane is created once."""
+    return str(uuid.uuid5(_LANES, f"{run_id}/{key}"))

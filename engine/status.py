@@ -7,9 +7,10 @@ from typing import Any
 
 from taskflow import states
 
-from stackmend.engine.journal import META_KEY
 from stackmend.engine.plan import Lane, Plan, Stage
 
+# Where a step's record (engine.journal) stands in the metadata of its atom.
+META_KEY = "record"
 PENDING, RUNNING, DONE, SKIPPED = "pending", "running", "done", "skipped"
 FAILED, INTERRUPTED = "failed", "interrupted"
 REVERTING, REVERTED, REVERT_FAILED = "reverting", "reverted", "revert-failed"

@@ -12,9 +12,8 @@ from taskflow import states
 
 from stackmend.engine import clock, locks, status, tables
 from stackmend.engine.database import open_database, reading, writing
-from stackmend.engine.lanes import lane_uuid
 from stackmend.engine.ownership import Owner, living, whoami
-from stackmend.engine.plan import Plan, from_json
+from stackmend.engine.plan import Plan, from_json, lane_uuid
 from stackmend.errors import BadInput, NotApproved, UnknownRun
 
 _NAMESPACE = uuid.UUID("0c5e52b1-3f0a-5b52-9f51-6f0b6a1f4c55")
@@ -188,7 +187,7 @@ class Store:
         """The stored atoms of a run's lanes, or of one of them, by lane key."""
         lanes, atoms = tables.LANES.c, tables.ATOMS.c
         query = (
-            sa.select(lanes.key.label("lane"), atoms)
+            sa.select(lanes.key.label("lane"), tables.ATOMS)
             .join(tables.ATOMS, atoms.parent_uuid == lanes.flow_uuid)
             .where(lanes.run_id == run_id)
         )

@@ -6,10 +6,11 @@ backend does, defeats SQLAlchemy's statement cache and costs most of its time.
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
+
+from stackmend.engine import taskflow_tables
 
 METADATA = sa.MetaData()
-TASKFLOW = taskflow_tables.fetch(METADATA)
+TASKFLOW = taskflow_tables.make(METADATA)
 LOGBOOKS = TASKFLOW.logbooks
 FLOWS = TASKFLOW.flowdetails
 ATOMS = TASKFLOW.atomdetails

@@ -51,6 +51,10 @@ class Operator(Command):
         parser.add_argument("--store", metavar="URL", help="run store (default: a file in the user's state directory)")
         return parser
 
+    def get_epilog(self) -> str:
+        """None: cliff would look through everything that is installed for whose command this is."""
+        return ""
+
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run it; returns the exit code."""
         self._quieten()

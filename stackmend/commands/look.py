@@ -7,7 +7,7 @@ from typing import Any
 
 from stackmend.commands import text
 from stackmend.commands.base import EXIT_CODES, Listing, OnRun
-from stackmend.engine import html, report, status
+from stackmend.engine import report, status
 from stackmend.engine.ownership import living
 from stackmend.engine.plan import write_json
 from stackmend.errors import BadInput
@@ -77,6 +77,9 @@ class Report(OnRun):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Print it, or write it where asked."""
+        # The page alone needs jinja2 and networkx, which take longer to import than all else that is done here.
+        from stackmend.engine import html
+
         with self.store(parsed_args) as store:
             data = report.report(store, store.find(parsed_args.run))
         wanted = [path for path in (parsed_args.html, parsed_args.json, parsed_args.text) if path]
