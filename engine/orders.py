@@ -154,6 +154,14 @@ def settle(store: Store, order: Order, state: str, run: str | None = None, why: 
     saved(store.engine, lambda connection: _change(connection, order.id, **values))
 
 
+def reopen(store: Store, key: str) -> None:
+    """Have an order that was refused taken up again, now that what was wrong is mended. Raises UnknownRun, BadInput."""
+    order = find(store, key)
+    if order.state != REFUSED:
+        raise BadInput(f"order {key} is {order.state}: only one that was refused is taken up again")
+    settle(store, order, WAITING)
+
+
 def _change(connection: sa.Connection, order: str, **values: Any) -> None:
     connection.execute(sa.update(tables.ORDERS).where(tables.ORDERS.c.id == order).values(values))
 

@@ -117,7 +117,7 @@ class Retry(_OnStore):
         if not found["ended"]:
             return {"order": found["order"]}
         if found["state"] == orders.REFUSED:
-            orders.settle(store, orders.find(store, self.order), orders.WAITING)
+            orders.reopen(store, self.order)
             return {"order": found["order"]}
         return _more(store, orders.RETRY, self.order, context, self.lanes)
 
