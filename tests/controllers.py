@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from desk import Desk, MakeDesk, quick
-from real_servers import Etcd, MariaDB, Redis, Server, ZooKeeper, running
 from waiting import until
+
+from stackmend.lab.servers import Etcd, MariaDB, Redis, Server, ZooKeeper, running
 
 BOARDS: dict[str, type[Server]] = {"redis": Redis, "etcd": Etcd, "zookeeper": ZooKeeper}
 

@@ -7,8 +7,9 @@ import urllib.request
 import pytest
 from controllers import Controllers, MakeControllers, left
 from desk import assert_refused
-from real_servers import free_port
 from waiting import until
+
+from stackmend.lab.servers import free_port
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 from controllers import BOARDS, Controllers, MakeControllers, Servers, left
-from real_servers import MariaDB, Redis
 from waiting import until
 
 from stackmend.engine import board
+from stackmend.lab.servers import MariaDB, Redis
 
 pytestmark = pytest.mark.hosts
 

@@ -1,4 +1,4 @@
-"""Real servers of Debian's on loopback, each with a directory of its own: started, stopped, restarted."""
+"""What controllers share, for real: Debian's Redis, etcd, ZooKeeper and MariaDB on loopback, started and stopped."""
 
 import contextlib
 import itertools
@@ -6,22 +6,27 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pymysql
-from waiting import until
 
-SECRET = "sekret-of-the-tests"
+SECRET = "sekret-of-the-lab"
+# Seconds for a server to answer once it is started.
+_PATIENCE = 60.0
+
+
+# Ten apart: some of these servers take the next one too. Each is given once: its server may not listen yet.
+_PORTS = iter(range(21000 + os.getpid() % 50 * 200, 32000, 10))
 
 
 def free_port() -> int:
     """A port that nobody listens on, below those that the system gives away."""
-    # Ten apart: some of these servers take the next one too.
-    for port in range(21000 + os.getpid() % 500 * 20, 32000, 10):
+    for port in _PORTS:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-    raise AssertionError("no port is free")
+    raise OSError("no port between 21000 and 32000 is free")
 
 
 class Server:
@@ -48,7 +53,11 @@ class Server:
         """Start it, and wait until it answers."""
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.directory)
-        until(self._answers, f"{self.command()[0]} answers: see {self.directory / 'log'}")
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.command()[0]} does not answer: see {self.directory / 'log'}")
+            time.sleep(0.05)
 
     def stop(self, kill: bool = False) -> None:
         """End it."""
@@ -58,8 +67,8 @@ class Server:
             self._process = None
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self.directory / "log").read_text()
+        if self._process is None or self._process.poll() is not None:
+            raise OSError(f"{self.command()[0]} has ended: see {self.directory / 'log'}")
         try:
             self.works()
         except Exception:  # noqa: BLE001 - each client has errors of its own
