@@ -59,10 +59,10 @@ class Leader:
 
     def share(self, run: Run, lane: Lane, what: str, fence: Fence) -> LaneStatus:
         """Have a lane executed, retried or reverted; returns its status once it has ended. Raises Stopped."""
+        note(self._store, run.id, lane.key, what, fence)
         ended: Future[None] = Future()
         with self._lock:
             self._waiting[lane.key] = ended
-        note(self._store, run.id, lane.key, what, fence)
         ended.result()
         return status.lane_status(lane, self._store.atoms(run.id, lane.key).get(lane.key, ()))
 

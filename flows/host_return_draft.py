@@ -79,10 +79,15 @@ def _host_lane(captured: Mapping[str, Any], given: Mapping[str, Any]) -> Lane:
         "node": captured["node"],
         "place": captured["place"],
         "agent": captured["fence_agent"],
-        "switch_on": captured["power"] == "off",
+        "switch_on": captured["power"] == "off" or _in_the_dark(captured, known),
         "disabled_reason": known["disabled_reason"] if ours else "",
     }
     return Lane(f"host:{host}", host, "back", facts, [], locks=[f"host:{host}"])
+
+
+def _in_the_dark(captured: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether nobody can say that the host has power: its agent did not answer, and it is not heard of."""
+    return bool(captured["power_why"]) and known["state"] != "up"
 
 
 def _allocation_lane(row: Mapping[str, Any], host: str) -> Lane:
@@ -119,7 +124,8 @@ def _server_lane(server: Server, captured: Mapping[str, Any], given: Mapping[str
 def _notes(captured: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     known, notes = captured["computes"][given["host"]], []
     if captured["power_why"]:
-        notes.append(f"power: {captured['power_why']}; it is taken to be on")
+        then = "it is read again, and switched on if need be" if _in_the_dark(captured, known) else "nova hears of it"
+        notes.append(f"power: {captured['power_why']}; {then}")
     if known["status"] == "disabled" and not (known["disabled_reason"] or "").startswith(OURS):
         why = known["disabled_reason"] or "no reason that was given"
         notes.append(f"{given['host']} stays disabled: that was not us, and for {why}")

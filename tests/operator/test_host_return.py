@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from desk import Ended
-from living import LivingDesk, MakeLiving
+from living import LivingDesk, MakeLiving, asked
 
 HOST = "sim-c01"
 QUICK = {"compute_timeout": 10, "power_timeout": 5, "boot_timeout": 10}
@@ -44,6 +44,19 @@ class TestAfterAnEvacuation:
         assert clean["state"] == "done"
         report = living.stackmend("report", "last", "-f", "json").out
         assert '"allocations_left": []' in report
+
+    def test_a_host_whose_fence_agent_was_silent_is_switched_on(self, living: LivingDesk) -> None:
+        """When it is planned nobody can say whether it has power; when it runs, its agent answers again."""
+        living.dies(HOST)
+        assert living.do("evacuate-host", HOST, consent="disk", exclude="web").code == 0
+        living.cloud.fault("status", status=503, service="redfish", path=f"/Systems/{HOST}")
+        given = asked("host-return", {**QUICK, "host": HOST})
+        planned = living.stackmend("plan", "host-return", *given, "-o", living.path("plan.json"))
+        assert "it is read again, and switched on if need be" in planned.out, planned
+        living.cloud.clear_faults()
+        ended = living.stackmend("run", "--plan", living.path("plan.json"), "--yes", "-f", "json")
+        assert (ended.code, ended.data["state"]) == (0, "done"), ended.err
+        assert [effect["reset_type"] for effect in living.cloud.journal("host.reset")] == ["On"]
 
     def test_a_host_that_was_cut_off_never_runs_a_server_twice(self, living: LivingDesk) -> None:
         living.crashes(HOST)
