@@ -22,7 +22,7 @@ from stackmend.engine.coordinator import small_stacks
 from stackmend.engine.journal import Stopped
 from stackmend.engine.status import LaneStatus
 from stackmend.engine.store import Store
-from stackmend.engine.working import UNDER_WAY, Session, backend_of, carry_out, ended_well
+from stackmend.engine.working import UNDER_WAY, Session, backend_of, carry_out
 from stackmend.engine.writer import Fence, Writer
 from stackmend.errors import BadInput, StackmendError
 
@@ -130,10 +130,10 @@ class LaneConductor(ExecutorConductor):
             return True
         what, fence = begun
         found = self._carry_out(run_id, lane, what, fence, claim, session)
-        if found.state in UNDER_WAY:
-            # Drained: it stands behind a step, and goes on elsewhere.
+        if session.drain.is_set() and found.state in UNDER_WAY:
+            # It stands behind a step, and goes on elsewhere.
             return False
-        sharing.end(self._store, run_id, lane, fence, ended_well(found))
+        sharing.end(self._store, run_id, lane, fence)
         session.told(found)
         return True
 

@@ -122,7 +122,7 @@ def note(store: Store, run_id: str, lane: str, what: str, fence: Fence) -> None:
             row = {"run_id": run_id, "lane": lane, "what": what, "state": POSTED, "epoch": 0}
             connection.execute(sa.insert(tables.LANE_WORK), [row])
         elif known.state not in (POSTED, BEGUN) or known.what != what:
-            _change(connection, run_id, lane, what=what, state=POSTED, epoch=known.epoch + 1, well=None)
+            _change(connection, run_id, lane, what=what, state=POSTED, epoch=known.epoch + 1)
 
     saved(store.engine, noted)
 
@@ -140,12 +140,12 @@ def begin(store: Store, run_id: str, lane: str, worker: str) -> tuple[str, Fence
     return saved(store.engine, begun)
 
 
-def end(store: Store, run_id: str, lane: str, fence: Fence, well: bool) -> None:
+def end(store: Store, run_id: str, lane: str, fence: Fence) -> None:
     """Note that what was begun with a lane is over. Raises LeaseLost, StoreError."""
 
     def ended(connection: sa.Connection) -> None:
         fence.check(connection)
-        _change(connection, run_id, lane, state=ENDED, well=well)
+        _change(connection, run_id, lane, state=ENDED)
 
     saved(store.engine, ended)
 

@@ -117,8 +117,6 @@ LANE_WORK = sa.Table(
     # Raised by whoever begins it: the writes of an earlier one are refused from then on.
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("worker", sa.String(255)),
-    # Whether it ended well; NULL while it has not ended.
-    sa.Column("well", sa.Boolean),
 )
 
 # Every alarm that came, and what became of it (alarms.ledger).

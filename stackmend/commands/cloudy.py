@@ -42,6 +42,22 @@ class OnCloud(Document):
         with opened(settings, self._cloud(settings), pairs(parsed_args.sql, "--sql")) as found:
             yield found
 
+    @contextlib.contextmanager
+    def until_told(self, stop: Callable[[], None], what_goes_on: str) -> Iterator[None]:
+        """Have Ctrl-C and SIGTERM call ``stop`` while the block lasts; a second Ctrl-C ends the process at once."""
+
+        def told(_number: int, _frame: object) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            stop()
+            self.say(f"stopping: {what_goes_on}")
+
+        before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def _cloud(self, settings: Settings) -> Cloud:
         limits = dict.fromkeys(("compute", "block-storage", "network", "placement", "identity"), settings.calls)
         timeouts = Timeouts(patience=settings.patience)
@@ -109,20 +125,9 @@ class Working(OnCloud):
     @contextlib.contextmanager
     def stoppable(self, session: Session, run_id: str) -> Iterator[None]:
         """Let Ctrl-C and SIGTERM stop the run where it stands; a second Ctrl-C ends the process at once."""
-
-        def stop(_number: int, _frame: object) -> None:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            session.stop.set()
-            self.say(
-                f"stopping: what is under way in the cloud goes on there; `stackmend resume {run_id}` goes on here"
-            )
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        goes_on = f"what is under way in the cloud goes on there; `stackmend resume {run_id}` goes on here"
+        with self.until_told(session.stop.set, goes_on):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class _Progress:

@@ -2,10 +2,7 @@
 
 import argparse
 import contextlib
-import logging
-import signal
 import threading
-from collections.abc import Iterator
 
 from stackmend import watched
 from stackmend.commands.cloudy import OnCloud
@@ -15,8 +12,6 @@ from stackmend.engine.status import LaneStatus
 from stackmend.engine.worker import Limit, Worker
 from stackmend.engine.working import Session
 from stackmend.settings import Settings
-
-LOG = logging.getLogger("stackmend.worker")
 
 
 class Work(OnCloud):
@@ -53,7 +48,9 @@ class Work(OnCloud):
             kind = settings.board.get("kind")
             lanes = f"lanes are shared by {kind} at {board.where(settings.board)}" if shared else "it shares no lanes"
             self.say(f"worker {worker.name}: {lanes}; runs are in {store.shown}")
-            with self._until_told(worker):
+            goes_on = "the steps under way end first; what is left goes on with the other workers"
+            # Not in the signal's own frame: what it interrupted may hold the lock that stopping takes.
+            with self.until_told(threading.Thread(target=worker.stop).start, goes_on):
                 worker.work()
             self.say(f"worker {worker.name} has left everything as it stands")
 
@@ -64,19 +61,3 @@ class Work(OnCloud):
 
     def _told(self, lane: LaneStatus) -> None:
         self.say(f"{lane.title}: {lane.state}{f': {lane.error}' if lane.error else ''}")
-
-    @contextlib.contextmanager
-    def _until_told(self, worker: Worker) -> Iterator[None]:
-        """SIGTERM and Ctrl-C end the steps under way and begin no other; a second Ctrl-C ends the process at once."""
-
-        def stop(_number: int, _frame: object) -> None:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            self.say("stopping: the steps under way end first; what is left goes on with the other workers")
-            threading.Thread(target=worker.stop).start()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
