@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from stackmend.engine import tables
+from stackmend.engine import layout
 from stackmend.errors import BadInput, StoreError
 
 # A writer waits this long (seconds) for another process's transaction before it gives up.
@@ -21,14 +21,13 @@ _TRY_AGAIN = 0.1
 _IDLE_TRANSACTION = 5
 T = TypeVar("T")
 
-# What MySQL, MariaDB and Galera say of a transaction that they have rolled back: a lock was not to be had, a deadlock,
-# another node's transaction came first.
-_ROLLED_BACK = frozenset({1205, 1213, 1180})
+# What MySQL, MariaDB, Galera and PostgreSQL say of a transaction that they have rolled back: a lock was not to be had,
+# a deadlock, another node's transaction came first.
+_ROLLED_BACK = frozenset({1205, 1213, 1180, "40001", "40P01", "55P03"})
 # A server that takes nothing at the moment (it starts, ends, follows another or has lost the others) or is gone.
-_ELSEWHERE = frozenset({1047, 1053, 1290, 1792, 1836, 1927, 2006, 2013, 2055})
-
-# Of a table that somebody else has made between our look and our statement.
-_TABLE_EXISTS = 1050
+_ELSEWHERE = frozenset(
+    {1047, 1053, 1290, 1792, 1836, 1927, 2006, 2013, 2055, "25006", "25P03", "57P01", "57P02", "57P03"}
+)
 
 
 class Unsaved(StoreError):
@@ -52,7 +51,7 @@ def open_database(url: str) -> sa.Engine:
     try:
         engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
         with store_errors(shown):
-            _make_tables(engine)
+            layout.prepare(engine)
     except (OSError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise StoreError(f"the run store {shown} can't be opened: {_reason(error)}") from None
     except (TypeError, ValueError, OverflowError):
@@ -83,8 +82,8 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield link
             committing = True
     except StoreError as error:
-        code = _code(error.__cause__)
-        if code in _ROLLED_BACK or (code in _ELSEWHERE and not committing):
+        code, lost = _code(error.__cause__), getattr(error.__cause__, "connection_invalidated", False)
+        if code in _ROLLED_BACK or (not committing and (lost or code in _ELSEWHERE)):
             raise Unsaved(str(error)) from error.__cause__
         raise
 
@@ -152,22 +151,6 @@ def _sqlite_connected(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _make_tables(engine: sa.Engine) -> None:
-    """Make what is missing; two who open a new store at the same moment find what the other has made."""
-
-    def missing() -> bool:
-        known = sa.inspect(engine)
-        return not all(known.has_table(name) for name in tables.METADATA.tables)
-
-    while missing():
-        try:
-            with engine.connect().execution_options(stackmend_writes=True) as link, link.begin():
-                tables.METADATA.create_all(link)
-        except sa.exc.DBAPIError as error:
-            if _code(error) != _TABLE_EXISTS and missing():
-                raise
-
-
 def _into_wal(connection: Any) -> None:
     """Switch a new file to WAL; SQLite itself does not wait while another process is just doing so."""
     deadline = time.monotonic() + BUSY_TIMEOUT
@@ -209,9 +192,12 @@ def _elsewhere(failed: sa.ExceptionContext) -> None:
         failed.is_disconnect = True
 
 
-def _code(error: BaseException | None) -> int | None:
-    arguments = getattr(getattr(error, "orig", None), "args", ())
-    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+def _code(error: BaseException | None) -> int | str | None:
+    original = getattr(error, "orig", None)
+    arguments = getattr(original, "args", ())
+    if arguments and isinstance(arguments[0], int):
+        return arguments[0]
+    return getattr(original, "sqlstate", None)
 
 
 def _reason(error: BaseException) -> str:

@@ -5,7 +5,6 @@ backend does, defeats SQLAlchemy's statement cache and costs most of its time.
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from stackmend.engine import taskflow_tables
 
@@ -17,8 +16,18 @@ ATOMS = TASKFLOW.atomdetails
 sa.Index("stackmend_atoms_by_flow", ATOMS.c.parent_uuid)
 sa.Index("stackmend_flows_by_book", FLOWS.c.parent_uuid)
 
-# LONGTEXT on MySQL: a plan of thousands of servers is megabytes.
-_LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_LONG = taskflow_tables.LONG
+
+# Counts what was added to the tables below: a release that knows less goes on without it (engine.layout).
+REVISION = 1
+# Another one only where a release that knows less could not go on.
+LAYOUT_NUMBER = 1
+LAYOUT = sa.Table(
+    "stackmend_layout",
+    METADATA,
+    sa.Column("layout", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+)
 
 RUNS = sa.Table(
     "stackmend_runs",

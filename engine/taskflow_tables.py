@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import types
-from sqlalchemy.dialects import mysql, postgresql
+
+# A text of any length: a plan of thousands of servers is megabytes. MySQL makes a LONGTEXT of it.
+LONG = sa.UnicodeText().with_variant(sa.UnicodeText(2**24), "mysql", "mariadb")
 
 
 class Json(types.TypeDecorator[Any]):
     """A JSON document, as text where the database has no such type."""
 
-    impl = sa.UnicodeText().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+    impl = LONG
     hashable = False
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> types.TypeEngine[Any]:
         """PostgreSQL has one."""
-        return dialect.type_descriptor(postgresql.JSON() if dialect.name == "postgresql" else self.impl)
+        return dialect.type_descriptor(sa.JSON() if dialect.name == "postgresql" else self.impl)
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
         """As it is stored."""

@@ -25,7 +25,7 @@ from stackmend.engine.orders import Order
 from stackmend.engine.sharing import Leader
 from stackmend.engine.store import PLAN, Store
 from stackmend.engine.working import Session
-from stackmend.errors import BadInput, Held, NotApproved, StackmendError, StoreError, Unreachable
+from stackmend.errors import BadInput, Held, NotApproved, PlanRefused, StackmendError, StoreError, Unreachable
 
 LOG = logging.getLogger(__name__)
 # Seconds between two looks for orders and runs; and before a run that could not be led is tried again.
@@ -56,6 +56,7 @@ class Worker:
         self._session: Session | None = None
         # Until when (monotonic seconds) each run is left alone, and how many approvals it had when that was decided.
         self._leading: dict[str, tuple[float, int]] = {}
+        self._refused: set[str] = set()
         self.conductor = (
             LaneConductor(self.name, store, board, self.session, limit.lanes, limit.claim) if board else None
         )
@@ -172,6 +173,10 @@ class Worker:
     def _led(self, run_id: str, approvals: int, what: Lead) -> None:
         try:
             self._with_lanes(run_id, what)
+        except PlanRefused as error:
+            # Somebody must know, if no other worker can; said once, it is tried again and again.
+            LOG.log(logging.INFO if run_id in self._refused else logging.WARNING, "run %s is left: %s", run_id, error)
+            self._refused.add(run_id)
         except (NotApproved, Held, BadInput) as error:
             LOG.info("run %s is not led: %s", run_id, error)
         except StackmendError as error:

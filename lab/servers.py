@@ -1,16 +1,19 @@
-"""What controllers share, for real: Debian's Redis, etcd, ZooKeeper and MariaDB on loopback, started and stopped."""
+"""What controllers share, for real: Debian's Redis, etcd, ZooKeeper, MariaDB and PostgreSQL on loopback."""
 
 import contextlib
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pymysql
+import sqlalchemy as sa
 
 SECRET = "sekret-of-the-lab"
 # Seconds for a server to answer once it is started.
@@ -32,6 +35,9 @@ def free_port() -> int:
 class Server:
     """One server. ``prepare`` makes its files once; ``command`` starts it; ``works`` raises until it answers."""
 
+    # Whom it runs as; None: whoever starts it.
+    user: str | None = None
+
     def __init__(self, directory: Path, port: int | None = None) -> None:
         self.directory, self.port = directory, port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,7 +58,7 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.directory)
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.directory, user=self.user)
         deadline = time.monotonic() + _PATIENCE
         while not self._answers():
             if time.monotonic() > deadline:
@@ -65,6 +71,9 @@ class Server:
             self._process.kill() if kill else self._process.terminate()
             self._process.wait(60)
             self._process = None
+
+    def remove(self) -> None:
+        """Take away what it keeps elsewhere than in its directory: nothing, usually."""
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
@@ -188,6 +197,66 @@ class MariaDB(Server):
         return "root" if os.getuid() == 0 else str(os.getuid())
 
 
+class PostgreSQL(Server):
+    """postgres, durable as it is by default; it refuses to be root."""
+
+    user = "postgres" if os.getuid() == 0 else None
+
+    def prepare(self) -> None:
+        """The cluster, where its own user may go."""
+        self._numbers = itertools.count(1)
+        self._data = Path(tempfile.mkdtemp(prefix="stackmend-postgresql-"))
+        secret = self._data / "secret"
+        secret.write_text(SECRET)
+        if self.user is not None:
+            shutil.chown(self._data, self.user)
+            shutil.chown(secret, self.user)
+        made = [_postgresql("initdb"), f"--pgdata={self._data / 'data'}", "--username=stackmend", f"--pwfile={secret}"]
+        made += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        subprocess.run(made, check=True, capture_output=True, user=self.user, cwd=self._data)
+
+    def command(self) -> list[str]:
+        """With all of it in that directory."""
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self._data)]
+        return [_postgresql("postgres"), "-D", str(self._data / "data"), *where]
+
+    def works(self) -> None:
+        """It takes a statement."""
+        self._told("SELECT 1")
+
+    def stop(self, kill: bool = False) -> None:
+        """End it; a kill ends all of its processes."""
+        # SIGQUIT is its own word for dying on the spot: what SIGKILL leaves behind would hold its memory.
+        if self._process is not None and kill:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(60)
+        super().stop(kill)
+
+    def remove(self) -> None:
+        """Its files are elsewhere than the others'."""
+        shutil.rmtree(self._data)
+
+    def fresh(self) -> str:
+        """The URL of a run store in a new database."""
+        name = f"stackmend_{next(self._numbers)}"
+        self._told(f"CREATE DATABASE {name}")
+        return self._url(name)
+
+    def _told(self, statement: str) -> None:
+        engine = sa.create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as link:
+            link.exec_driver_sql(statement)
+
+    def _url(self, database: str) -> str:
+        return f"postgresql+psycopg://stackmend:{SECRET}@127.0.0.1:{self.port}/{database}"
+
+
+def _postgresql(program: str) -> str:
+    # Debian keeps each release's programs apart.
+    kept = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
+    return shutil.which(program) or (str(kept[-1]) if kept else program)
+
+
 @contextlib.contextmanager
 def running(kind: Callable[[Path], Server], directory: Path) -> Iterator[Server]:
     """One server while the block lasts."""
@@ -197,3 +266,4 @@ def running(kind: Callable[[Path], Server], directory: Path) -> Iterator[Server]
         yield server
     finally:
         server.stop(kill=True)
+        server.remove()

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from desk import Desk, MakeDesk, quick
 from waiting import until
 
-from stackmend.lab.servers import Etcd, MariaDB, Redis, Server, ZooKeeper, running
+from stackmend.lab.servers import Etcd, MariaDB, PostgreSQL, Redis, Server, ZooKeeper, running
 
 BOARDS: dict[str, type[Server]] = {"redis": Redis, "etcd": Etcd, "zookeeper": ZooKeeper}
 
@@ -20,6 +21,12 @@ class Controllers:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+
+    @property
+    def store(self) -> str:
+        """The run store's URL."""
+        found: str = yaml.safe_load(Path(self.desk.path("stackmend.yaml")).read_text())["store"]
+        return found
 
     def worker(self, *words: str) -> "subprocess.Popen[str]":
         """One more of them."""
@@ -91,10 +98,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture
 def make_controllers(make_desk: MakeDesk, servers: Servers, tmp_path: Path) -> MakeControllers:
-    """Makes a dark cloud of so many servers, a store on SQLite or MariaDB, and a board."""
+    """Makes a dark cloud of so many servers, a store on SQLite or a database's server, and a board."""
     made: list[Controllers] = []
 
-    def make(count: int = 12, board: str | None = "redis", mariadb: bool = False, **settings: Any) -> Controllers:
+    def make(
+        count: int = 12,
+        board: str | None = "redis",
+        store: type[MariaDB] | type[PostgreSQL] | None = None,
+        **settings: Any,
+    ) -> Controllers:
         hosts = max(2, count // 8)
         names = [
             {"name": f"s{number:03}", "host": f"sim-c{number % hosts + 1:02}", "root": "volume"}
@@ -109,9 +121,9 @@ def make_controllers(make_desk: MakeDesk, servers: Servers, tmp_path: Path) -> M
             shared = servers(BOARDS[board])
             own = {"redis": "namespace", "etcd": "path", "zookeeper": "path"}[board]
             changes["board"] = {**shared.board, own: f"/{tmp_path.name}"}  # type: ignore[attr-defined]
-        if mariadb:
-            database = servers(MariaDB)
-            assert isinstance(database, MariaDB)
+        if store is not None:
+            database = servers(store)
+            assert isinstance(database, store)
             changes["store"] = database.fresh()
         desk.settings(**changes)
         made.append(Controllers(desk))

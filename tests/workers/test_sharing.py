@@ -11,15 +11,22 @@ from controllers import BOARDS, Controllers, MakeControllers, Servers, left
 from waiting import until
 
 from stackmend.engine import board
-from stackmend.lab.servers import MariaDB, Redis
+from stackmend.lab.servers import MariaDB, PostgreSQL, Redis
 
 pytestmark = pytest.mark.hosts
 
 
+@pytest.fixture(params=[MariaDB, PostgreSQL])
+def database(request: pytest.FixtureRequest) -> type[MariaDB] | type[PostgreSQL]:
+    """Where the run store is."""
+    found: type[MariaDB] | type[PostgreSQL] = request.param
+    return found
+
+
 @pytest.fixture
-def house(make_controllers: MakeControllers) -> Controllers:
-    """Sixteen servers that are down; Redis behind TLS and a password, MariaDB."""
-    return make_controllers(16, "redis", mariadb=True)
+def house(make_controllers: MakeControllers, database: type[MariaDB] | type[PostgreSQL]) -> Controllers:
+    """Sixteen servers that are down; Redis behind TLS and a password, and a database's server."""
+    return make_controllers(16, "redis", store=database)
 
 
 @pytest.mark.parametrize("kind", sorted(BOARDS))
@@ -78,9 +85,11 @@ def test_whoever_is_told_to_go_ends_its_step_and_no_more(house: Controllers) -> 
     assert all(step["attempts"] <= 1 for lane in house.report()["lanes"] for step in lane["steps"])
 
 
-def test_the_board_is_emptied_and_the_database_goes_away(house: Controllers, servers: Servers) -> None:
-    """Redis forgets everything when it is started again; MariaDB is killed, and comes back."""
-    redis, database = servers(Redis), servers(MariaDB)
+def test_the_board_is_emptied_and_the_database_goes_away(
+    house: Controllers, servers: Servers, database: type[MariaDB] | type[PostgreSQL]
+) -> None:
+    """Redis forgets everything when it is started again; the database is killed, and comes back."""
+    redis, base = servers(Redis), servers(database)
     for _ in range(2):
         house.worker()
     house.order()
@@ -88,8 +97,8 @@ def test_the_board_is_emptied_and_the_database_goes_away(house: Controllers, ser
     redis.stop(kill=True)
     redis.start()
     house.done(4)
-    database.stop(kill=True)
-    database.start()
+    base.stop(kill=True)
+    base.start()
     assert house.ended()["state"] == "done"
     house.once_each()
 
