@@ -6,10 +6,12 @@ from typing import Any
 from keystoneauth1 import exceptions
 from keystoneauth1.adapter import Adapter
 from openstack.config import OpenStackConfig
+from openstack.config.cloud_region import CloudRegion
 from openstack.exceptions import SDKException
 
 from stackmend.errors import CloudError
 
+_SERVICE = "workflow"
 _SECONDS = 30.0
 
 
@@ -42,9 +44,21 @@ def connected(cloud: str | None, region: str | None) -> Mistral:
             warnings.simplefilter("ignore", PendingDeprecationWarning)
             config = OpenStackConfig(app_name="stackmend")
             found = config.get_one(**{name: value for name, value in wanted.items() if value})
-        return Mistral(found.get_session_client("workflow"))
+            return Mistral(_adapter(found))
     except (exceptions.ClientException, SDKException) as error:
         raise CloudError(f"there are no credentials to ask Mistral with: {_line(str(error))}") from error
+
+
+def _adapter(cloud: CloudRegion) -> Adapter:
+    # What get_session_client() gives answers only to a whole Connection.
+    return Adapter(
+        cloud.get_session(),
+        service_type=_SERVICE,
+        interface=cloud.get_interface(_SERVICE),
+        region_name=cloud.get_region_name(_SERVICE),
+        endpoint_override=cloud.get_endpoint(_SERVICE),
+        connect_retries=0,
+    )
 
 
 def _line(text: str) -> str:

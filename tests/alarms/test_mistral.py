@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from keystoneauth1.adapter import Adapter
 from keystoneauth1.noauth import NoAuth
 from keystoneauth1.session import Session
@@ -16,7 +17,7 @@ from waiting import until
 
 from stackmend.alarms import decider
 from stackmend.alarms.ledger import NOTED, REFUSED, RESOLVED, SAME, STARTED, STARTING
-from stackmend.alarms.mistral import Mistral
+from stackmend.alarms.mistral import Mistral, connected
 
 RULE: dict[str, Any] = {
     "name": "host-failure",
@@ -113,6 +114,19 @@ def test_a_restarted_listener_goes_on_asking(tmp_path: Path, executions: Executi
         until(lambda: executions.asked, "it is asked")
     executions.answers = []
     with Listening(tmp_path, [RULE], mistral(executions).execute) as listening:
+        assert listening.verdicts() == [STARTED]
+    assert len(executions.taken) == 1
+
+
+def test_it_is_found_by_the_name_of_a_cloud(
+    tmp_path: Path, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = f"http://127.0.0.1:{executions.server_address[1]}/v2"
+    cloud = {"auth_type": "none", "auth": {"endpoint": endpoint}, "workflow_endpoint_override": endpoint}
+    (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"ours": cloud}}), encoding="utf-8")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    with Listening(tmp_path, [RULE], connected("ours", None).execute) as listening:
+        listening.alert(down("c01"))
         assert listening.verdicts() == [STARTED]
     assert len(executions.taken) == 1
 
