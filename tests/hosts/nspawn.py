@@ -25,17 +25,8 @@ _FILES = Path(__file__).with_name("debian")
 _SUITE = "bookworm"
 _PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,procps,sudo,docker.io"
 _LEFT_OUT = ("doc", "man", "locale")
-_BUILD = [
-    "mmdebstrap",
-    "--quiet",
-    "--variant=essential",
-    f"--include={_PACKAGES}",
-    "--dpkgopt=force-unsafe-io",
-    *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT),
-    # Each is started by who needs it.
-    '--customize-hook=chroot "$1" systemctl disable docker.service docker.socket containerd.service',
-    _SUITE,
-]
+# Each is started by who needs it.
+_DOCKER_IS_OFF = 'chroot "$1" systemctl disable docker.service docker.socket containerd.service'
 
 
 def missing() -> str:
@@ -47,9 +38,13 @@ def missing() -> str:
     return f"{', '.join(absent)} not found: apt-get install --no-install-recommends {packages}" if absent else ""
 
 
-def debian() -> Path:
-    """The root file system that every machine begins with; made once, as long as its recipe is the same."""
-    digest = hashlib.sha256(json.dumps(_BUILD).encode()).hexdigest()[:12]
+def debian(packages: str = _PACKAGES, hook: str = _DOCKER_IS_OFF) -> Path:
+    """The root file system that machines begin with; made once, as long as its recipe is the same.
+
+    ``packages`` are parted by commas; ``hook`` is a command of the shell whose $1 is the root.
+    """
+    recipe = _recipe(packages, hook)
+    digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stackmend" / "hosts"
     cache.mkdir(parents=True, exist_ok=True)
     made, building = cache / f"{_SUITE}-{digest}", cache / f"{_SUITE}-{digest}.building"
@@ -57,14 +52,29 @@ def debian() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             shutil.rmtree(building, ignore_errors=True)
-            ended = subprocess.run([*_BUILD, str(building)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            ended = subprocess.run([*recipe, str(building)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
             assert ended.returncode == 0, ended.stderr
             building.rename(made)
     return made
 
 
+def _recipe(packages: str, hook: str) -> list[str]:
+    return [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=essential",
+        f"--include={packages}",
+        "--dpkgopt=force-unsafe-io",
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT),
+        f"--customize-hook={hook}",
+        _SUITE,
+    ]
+
+
 class Machine:
     """One machine on loopback; what it writes is gone when it ends. Files of it are in ``directory``."""
+
+    address = "127.0.0.1"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -83,16 +93,24 @@ class Machine:
 
     def boot(self) -> None:
         """Start it; back when its systemd has started everything."""
+        self.switch_on()
+        self.await_boot()
+
+    def await_boot(self) -> None:
+        """Wait until it has."""
+        until(self._up, f"{self.name} has booted; {self.directory / 'console'} tells why not", 60)
+
+    def switch_on(self) -> None:
+        """Start it, and don't wait."""
         with (self.directory / "console").open("ab") as console:
             self._process = subprocess.Popen(
-                self._command(debian()),
+                self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
                 preexec_fn=self._group.enter,
             )
-        until(self._up, f"{self.name} has booted; {self.directory / 'console'} tells why not", 60)
 
     def end(self) -> None:
         """Take its power away."""
@@ -104,6 +122,7 @@ class Machine:
             self._process.kill()
         self._process.wait(20)
         self._group.remove()
+        self._process, self._leader = None, 0
 
     def sh(self, command: str) -> str:
         """Somebody types a command there, as root; what it wrote. Fails when the command does."""
@@ -113,7 +132,7 @@ class Machine:
 
     def typed(self, command: str) -> "subprocess.CompletedProcess[str]":
         """The same, however it ends."""
-        inside = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--pid", "--cgroup"]
+        inside = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         return subprocess.run(
             [*inside, "sh", "-c", command],
             cwd="/",
@@ -160,17 +179,24 @@ class Machine:
         self._leader = int(children[0]) if children else 0
         return bool(self._leader) and self.typed("systemctl is-system-running").stdout.strip() == "running"
 
-    def _command(self, root: Path) -> list[str]:
-        files = {"nova-compute": "/usr/bin/nova-compute", "daemon.json": "/etc/docker/daemon.json"}
+    def _command(self) -> list[str]:
         return [
             # It goes down in order when this process is killed.
             *("setpriv", "--pdeathsig", "TERM"),
-            *("systemd-nspawn", "--quiet", "--boot", f"--machine={self.name}", f"--directory={root}"),
-            *("--volatile=overlay", "--register=no", "--keep-unit", "--link-journal=no", "--console=pipe"),
+            *("systemd-nspawn", "--quiet", "--boot", f"--machine={self.name}"),
+            *("--register=no", "--keep-unit", "--link-journal=no", "--console=pipe"),
+            f"--bind-ro={self.directory / 'ssh'}:/etc/ssh",
+            f"--bind-ro={_FILES / 'nova-compute'}:/usr/bin/nova-compute",
+            *self._own(),
+        ]
+
+    def _own(self) -> list[str]:
+        """What a machine of this kind is made of."""
+        return [
+            *(f"--directory={debian()}", "--volatile=overlay"),
             # What docker needs.
             *("--capability=all", "--system-call-filter=add_key keyctl bpf"),
-            f"--bind-ro={self.directory / 'ssh'}:/etc/ssh",
-            *(f"--bind-ro={_FILES / name}:{place}" for name, place in files.items()),
+            f"--bind-ro={_FILES / 'daemon.json'}:/etc/docker/daemon.json",
         ]
 
     def _etc_ssh(self) -> None:
@@ -180,9 +206,9 @@ class Machine:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
         shutil.copy(self.directory / "key.pub", there / "authorized_keys")
         config = (_FILES / "sshd_config").read_text()
-        (there / "sshd_config").write_text(f"Port {self.port}\n{config}")
+        (there / "sshd_config").write_text(f"Port {self.port}\nListenAddress {self.address}\n{config}")
         shown = (there / "host_key.pub").read_text()
-        (self.directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {shown}")
+        (self.directory / "known_hosts").write_text(f"[{self.address}]:{self.port} {shown}")
 
 
 @contextmanager
