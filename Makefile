@@ -1,10 +1,11 @@
-# make demo, make test: everything else is a part of these two. Only `make test` may need root, to install programs.
+# make demo, make test: everything else is a part of these two, but for test-ha, which is apart. Only `make test` may
+# need root, to install programs; `make test-ha` does.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARTS := setup.cfg pyproject.toml
 
-.PHONY: demo test test-sim test-releases matrix lint doc clean
+.PHONY: demo test test-sim test-releases test-ha matrix lint doc clean
 # In order, also under -j: pytest's summary is the last thing that is read.
 .NOTPARALLEL:
 
@@ -27,6 +28,13 @@ test-releases: $(VENV)/.with-test
 	  || failed="$$failed $$release"; \
 	done; \
 	test -z "$$failed" || { echo "failed on$$failed" >&2; exit 1; }
+
+# Compute HA: Pacemaker fences a compute host that is a machine, and stackmend recovers it. Root; the machines, their
+# network and their disks are in namespaces that end with the command.
+test-ha: $(VENV)/.with-test
+	tests/ha/install
+	PYTHONPATH=tests $(BIN)/python -m ha.machines
+	unshare --net --mount sh -c 'ip link set lo up && exec "$$@"' - $(BIN)/python -m pytest tests/ha
 
 # Every procedure interrupted at every instant, every call failing in every way; writes doc/crash-matrix.md. Again, it
 # goes on with what has not passed (pytest's 5: nothing is left); `make clean` forgets what has.

@@ -1,0 +1,168 @@
+"""Compute HA, the whole way: Pacemaker fences a compute host, and stackmend brings its servers back."""
+
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ha import bmc
+from ha.cluster import HOST, LISTENER, Cluster
+from ha.machines import CONTROLLER, accepts
+from hosts.bmc import SECRET as BMC_SECRET
+from hosts.compute import BACK
+from listening import SECRET
+from living import LivingDesk
+from waiting import until
+
+from stackmend.alarms.ledger import SAME, STARTED
+from stackmend.engine.clock import parsed
+
+pytestmark = pytest.mark.ha
+ALL = {"disk", "db", "idle", "web"}
+# As doc/guide/compute-ha.md has it.
+RULE: dict[str, Any] = {
+    "name": "fenced by pacemaker",
+    "source": "pacemaker",
+    "match": {"name": "fencing"},
+    "procedure": "evacuate-host",
+    "parameters": {"host": "{host}", "fenced": "{label.desc}", "dead": "fenced by pacemaker", "consent": "disk"},
+    "approval": "not",
+    "brake": {"most": 3, "seconds": 3600},
+}
+
+
+@pytest.fixture
+def operated(living: LivingDesk, cluster: Cluster, tmp_path: Path) -> LivingDesk:
+    """The desk, with a listener that the cluster's agents reach and a worker."""
+    (tmp_path / "bmc.secret").write_text(f"{BMC_SECRET}\n")
+    known = yaml.safe_load(Path(living.cloud.description["inventory"]).read_text())
+    fence = {"agent": "fence_redfish", "options": {**bmc.options(HOST), "password_file": str(tmp_path / "bmc.secret")}}
+    machine = cluster.compute
+    known["hosts"][HOST] = {"address": machine.address, "user": "root", "port": machine.port, "fence": fence}
+    Path(living.path("inventory.yaml")).write_text(yaml.safe_dump(known))
+    living.settings(inventory=living.path("inventory.yaml"), ssh=machine.ssh)
+    listen(living, tmp_path / "cluster")
+    living.process("worker")
+    return living
+
+
+def listen(desk: LivingDesk, tls: Path) -> None:
+    """Start `stackmend listen` with the rule, where the cluster's nodes reach it."""
+    secret = Path(desk.path("pacemaker.secret"))
+    secret.write_text(f"{SECRET}\n")
+    secret.chmod(0o600)
+    rules = {
+        "listen": f"{CONTROLLER}:{LISTENER}",
+        "certificate": str(tls / "tls.crt"),
+        "key": str(tls / "tls.key"),
+        "sources": {"pacemaker": {"hmac": str(secret)}},
+        "rules": [RULE],
+    }
+    Path(desk.path("alarms.yaml")).write_text(yaml.safe_dump(rules))
+    desk.process("listen", "--rules", desk.path("alarms.yaml"))
+    until(lambda: accepts(LISTENER), "stackmend listen answers")
+
+
+class Fenced:
+    """Somebody kills pacemaker-remoted on the compute host, and all that follows by itself, to the end of the run."""
+
+    def __init__(self, desk: LivingDesk, cluster: Cluster) -> None:
+        self._desk = desk
+        self.killed = datetime.now(UTC)
+        cluster.compute.sh("systemctl kill --signal=KILL --kill-whom=main pacemaker_remote")
+        until(lambda: cluster.supply.cuts, "Pacemaker has fenced the host", 90)
+        self.cuts = cluster.supply.cuts
+        self.alarms = until(self._told, "both cluster nodes have told of it", 60)
+        self.order = until(self._ended, "the worker is through with it", 180)
+        self.report: dict[str, Any] = self._json("report", self.order["run"])
+
+    def _told(self) -> list[dict[str, Any]]:
+        """The alarms about the fencing, oldest first, once each cluster node has told of it."""
+        rows = [row for row in self._json("alarm", "list") if (row["Name"], row["Host"]) == ("fencing", HOST)]
+        shown = [self._json("alarm", "show", str(row["Alarm"])) for row in reversed(rows)]
+        return shown if {alarm["labels"]["reporter"] for alarm in shown} == {"ctl-1", "ctl-2"} else []
+
+    def _ended(self) -> dict[str, Any]:
+        """The one order, once it has."""
+        (key,) = [row["Key"] for row in self._json("order", "list")]
+        found: dict[str, Any] = self._json("order", "show", key)
+        return found if found["ended"] else {}
+
+    def _json(self, *words: str) -> Any:
+        return self._desk.stackmend(*words, "-f", "json").data
+
+    def times(self) -> str:
+        """Seconds from the kill on."""
+        steps = [step for lane in self.report["lanes"] for step in lane["steps"]]
+        up = max(step["ended"] for step in steps if step["name"].startswith("server.verify:"))
+        moments = {
+            "the host is off": self.cuts[0][1],
+            "the run begins": parsed(self.report["created_at"]),
+            "the last server is up": parsed(up),
+        }
+        return "; ".join(f"{what} after {(at - self.killed).total_seconds():.1f} s" for what, at in moments.items())
+
+
+def everything_is_back(desk: LivingDesk) -> None:
+    """Each server runs (or is stopped, as it was) on another host, in one place."""
+    places = desk.places()
+    assert HOST not in {host for host, _ in places.values()}
+    states = {name: state for name, (_, state) in places.items()}
+    assert states == {**dict.fromkeys(("db", "web", "disk", "peer"), "active"), "idle": "stopped"}
+    assert Counter(name for name, _ in desk.guests()) == Counter(["db", "web", "disk", "peer"])
+
+
+def fenced_once_and_by_pacemaker(cluster: Cluster) -> None:
+    """One order to the host's controller, and it came from a cluster node."""
+    (orderer,) = cluster.supply.orders(HOST)
+    assert orderer in {member.address for member in cluster.members}
+    assert [event["status"] for event in cluster.fenced()] == ["success"]
+
+
+def test_a_fenced_hosts_servers_come_back_and_then_the_host(
+    operated: LivingDesk, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fenced = Fenced(operated, cluster)
+    assert fenced.order["state"] == "done", fenced.order
+    assert Counter(alarm["verdict"] for alarm in fenced.alarms) == Counter([STARTED, SAME])
+    everything_is_back(operated)
+    assert operated.counted("server.evacuate") == sorted(ALL)
+    fenced_once_and_by_pacemaker(cluster)
+    assert not cluster.compute.on
+    with capsys.disabled():
+        sys.stdout.write(f"\nfrom SIGKILL of pacemaker-remoted: {fenced.times()}\n")
+
+    bmc.fence(HOST, "on")
+    cluster.compute.await_boot()
+    until(lambda: HOST in cluster.online(), "the host has joined the cluster again", 90)
+    ended = operated.stackmend("run", "host-return", HOST, "--yes", "-f", "json")
+    assert (ended.code, ended.data["state"]) == (0, "done"), ended
+    assert operated.service(HOST) == {"disabled": 0, "disabled_reason": None, "forced_down": 0}
+    assert cluster.compute.state() == BACK
+    assert {effect["server"] for effect in operated.cloud.journal("host.cleanup")} == {
+        operated.servers[name] for name in ALL
+    }
+    everything_is_back(operated)
+
+
+def test_a_rebuild_that_fails_is_retried_elsewhere(operated: LivingDesk, cluster: Cluster) -> None:
+    """Where an evacuation that nova took and lost is nobody's any more, once nova has taken it."""
+    # The scheduler's first choice, being the emptiest.
+    operated.cloud.settings(rebuilds_fail="sim-c03")
+    fenced = Fenced(operated, cluster)
+    assert fenced.order["state"] == "done", fenced.order
+    everything_is_back(operated)
+    fenced_once_and_by_pacemaker(cluster)
+    assert migrations(operated) == {name: [("sim-c03", "failed"), ("sim-c02", "done")] for name in ALL}
+
+
+def migrations(desk: LivingDesk) -> dict[str, list[tuple[str, str]]]:
+    """Nova's records of each server's evacuations: to which host, and how it ended."""
+    names = {value: name for name, value in desk.servers.items()}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in desk.table("nova", "migrations"):
+        found.setdefault(names[row["instance_uuid"]], []).append((row["dest_compute"], row["status"]))
+    return found
