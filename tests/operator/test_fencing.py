@@ -50,6 +50,14 @@ class TestEvidence:
         assert "I saw the smoke" in living.stackmend("report", "last", "-f", "json").out
         assert living.cloud.state()["hosts"][HOST]["powered"] == 0
 
+    def test_who_knows_is_not_kept_waiting_by_a_silent_host(self, living: LivingDesk) -> None:
+        living.dies(HOST)
+        assert attempt(living, "--dead", "fenced by Pacemaker", dead_timeout=4).code == 0
+        report = living.stackmend("report", "last", "-f", "json").data
+        (step,) = [step for lane in report["lanes"] for step in lane["steps"] if step["name"] == f"host.dead:{HOST}"]
+        assert step["evidence"]["dead"][0] == "an operator: fenced by Pacemaker"
+        assert [witness for witness in step["evidence"]["dead"] if "SSH" in witness or "power" in witness] == []
+
     def test_a_host_that_lives(self, living: LivingDesk) -> None:
         held_back(living, attempt(living, "--dead", "I am sure"), "nova-compute is up")
 
