@@ -19,7 +19,7 @@ from waiting import until
 
 PORT = 8000
 _SYSTEMS = "/redfish/v1/Systems"
-_RESET = re.compile(rf'^([\d.]+) .*POST {_SYSTEMS}/([^/]+)/Actions/ComputerSystem.Reset', re.MULTILINE)
+_RESET = re.compile(rf"^([\d.]+) .*POST {_SYSTEMS}/([^/]+)/Actions/ComputerSystem.Reset", re.MULTILINE)
 
 
 def certificate(directory: Path) -> None:

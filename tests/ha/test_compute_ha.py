@@ -100,6 +100,7 @@ class Fenced:
         up = max(step["ended"] for step in steps if step["name"].startswith("server.verify:"))
         moments = {
             "the host is off": self.cuts[0][1],
+            "the alarm is stored": parsed(self.alarms[0]["received_at"]),
             "the run begins": parsed(self.report["created_at"]),
             "the last server is up": parsed(up),
         }
