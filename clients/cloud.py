@@ -6,6 +6,7 @@ said that it is busy (429, 503). In every other doubt it raises AnswerLost, and 
 """
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -22,6 +23,7 @@ from openstack.connection import Connection
 
 from stackmend.clients import failures
 from stackmend.clients.calls import Answer, ApiCall, CallRecord, new_request_id
+from stackmend.clients.limiter import Limiter
 from stackmend.clients.patience import patiently
 from stackmend.clients.signin import CloudIdentity, SignIn, Timeouts, cloud_region
 from stackmend.errors import Refused, Unreachable
@@ -32,6 +34,7 @@ __all__ = ["Answer", "ApiCall", "CallRecord", "Cloud", "CloudIdentity", "Timeout
 LOG = logging.getLogger("stackmend.calls")
 PAGE = 1000
 AT_ONCE = 32
+_ID = re.compile(r"[0-9a-f-]{32,36}")
 
 Params = Mapping[str, str | int | list[str]]
 OnCall = Callable[[CallRecord], None]
@@ -41,8 +44,8 @@ T = TypeVar("T")
 class Cloud:
     """One cloud, seen as one user. Many threads may share it.
 
-    ``limits`` bounds the calls in flight per service (32 where nothing is said); ``on_call`` is told of
-    every exchange, in the thread that made it.
+    ``limits`` bounds the calls in flight per service (32 where nothing is said; fewer while it can't bear them, see
+    clients.limiter); ``on_call`` is told of every exchange, in the thread that made it.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Cloud:
         self._timeouts = timeouts or Timeouts()
         self._signin = SignIn(region, self._timeouts)
         self._limits = dict(limits or {})
-        self._gates: dict[str, threading.BoundedSemaphore] = {}
+        self._limiters: dict[str, Limiter] = {}
         self._lock = threading.Lock()
         self._on_call = on_call
 
@@ -181,14 +184,15 @@ class Cloud:
     ) -> requests.Response:
         """One HTTP exchange, reported whatever comes of it."""
         response = None
-        with self._gate(call.service):
-            started = time.monotonic()
+        with self._limiter(call.service).turn(f"{call.method} {_ID.sub('ID', call.path)}") as turn:
             try:
                 response = self._request(call, url, token, request_id, params)
+                turn.refused = response.status_code in failures.BUSY
             except ksa.ClientException as error:
+                turn.refused = True
                 raise failures.without_answer(call, request_id, error) from error
             finally:
-                self._report(call, request_id, response, time.monotonic() - started)
+                self._report(call, request_id, response, time.monotonic() - turn.began)
         return response
 
     def _request(
@@ -223,11 +227,11 @@ class Cloud:
         if self._on_call is not None:
             self._on_call(record)
 
-    def _gate(self, service: str) -> threading.BoundedSemaphore:
+    def _limiter(self, service: str) -> Limiter:
         with self._lock:
-            if service not in self._gates:
-                self._gates[service] = threading.BoundedSemaphore(self._limits.get(service, AT_ONCE))
-            return self._gates[service]
+            if service not in self._limiters:
+                self._limiters[service] = Limiter(self._limits.get(service, AT_ONCE))
+            return self._limiters[service]
 
 
 def _version(text: str) -> tuple[int, int]:
