@@ -23,8 +23,10 @@ import yaml
 from stackmend.engine import orders, report
 from stackmend.engine.store import Store
 from stackmend.errors import StoreError
+from stackmend.lab.boards import Redis
 from stackmend.lab.control import SimulatedCloud
-from stackmend.lab.servers import MariaDB, Redis, Server
+from stackmend.lab.databases import MariaDB
+from stackmend.lab.servers import Server
 
 PAGE = Path(__file__).parents[1] / "doc" / "bench-controllers.md"
 _LANES, _CLAIM = 12, 6.0

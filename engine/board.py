@@ -30,6 +30,7 @@ _PATIENCE: dict[str, dict[str, Any]] = {
     # Its servers tell their version to those only whom their configuration names for it.
     "zookeeper": {"check_compatible": False},
 }
+_AUTHORITY = ("ca", None, None)
 # The password of the environment, for those who keep it nowhere else.
 PASSWORD = "STACKMEND_BOARD_PASSWORD"
 
@@ -60,6 +61,8 @@ def opened(settings: Mapping[str, Any]) -> JobBoard:
         raise BadInput(f"the setting board needs its kind, one of {', '.join(KINDS)}, and not {kind!r}")
     conf = _conf(kind, settings)
     try:
+        if kind == "zookeeper":
+            _hand_on_the_authority()
         board: JobBoard = backends.fetch("stackmend", conf)
         board.connect()
     except ImportError:
@@ -71,6 +74,14 @@ def opened(settings: Mapping[str, Any]) -> JobBoard:
     except Exception as error:
         raise BoardAway(f"the board at {where(settings)} does not answer: {_reason(error)}") from error
     return board
+
+
+def _hand_on_the_authority() -> None:
+    """TaskFlow tells of the option ``ca``, and does not hand it on to kazoo."""
+    from taskflow.utils import kazoo_utils
+
+    if _AUTHORITY not in kazoo_utils.CONF_TRANSFERS:
+        kazoo_utils.CONF_TRANSFERS += (_AUTHORITY,)
 
 
 def where(settings: Mapping[str, Any]) -> str:

@@ -11,9 +11,12 @@ import yaml
 from desk import Desk, MakeDesk, quick
 from waiting import until
 
-from stackmend.lab.servers import Etcd, MariaDB, PostgreSQL, Redis, Server, ZooKeeper, running
+from stackmend.lab.boards import Etcd, Redis, WatchedRedis, ZooKeeper
+from stackmend.lab.databases import MariaDB, PostgreSQL
+from stackmend.lab.servers import Server, running
 
-BOARDS: dict[str, type[Server]] = {"redis": Redis, "etcd": Etcd, "zookeeper": ZooKeeper}
+BOARDS: dict[str, type[Server]] = {"redis": Redis, "sentinel": WatchedRedis, "etcd": Etcd, "zookeeper": ZooKeeper}
+_OWN = {"redis": "namespace", "sentinel": "namespace", "etcd": "path", "zookeeper": "path"}
 
 
 class Controllers:
@@ -97,9 +100,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def make_controllers(make_desk: MakeDesk, servers: Servers, tmp_path: Path) -> MakeControllers:
+def make_controllers(
+    make_desk: MakeDesk, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MakeControllers:
     """Makes a dark cloud of so many servers, a store on SQLite or a database's server, and a board."""
     made: list[Controllers] = []
+    # requests, etcd's client's, would believe these before the board's own authority.
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
 
     def make(
         count: int = 12,
@@ -119,8 +127,7 @@ def make_controllers(make_desk: MakeDesk, servers: Servers, tmp_path: Path) -> M
         if board is not None:
             # Each test's jobs are its own.
             shared = servers(BOARDS[board])
-            own = {"redis": "namespace", "etcd": "path", "zookeeper": "path"}[board]
-            changes["board"] = {**shared.board, own: f"/{tmp_path.name}"}  # type: ignore[attr-defined]
+            changes["board"] = {**shared.board, _OWN[board]: f"/{tmp_path.name}"}  # type: ignore[attr-defined]
         if store is not None:
             database = servers(store)
             assert isinstance(database, store)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from controllers import BOARDS, Controllers, MakeControllers, Servers, left
+from controllers import Controllers, MakeControllers, Servers, left
 from waiting import until
 
 from stackmend.engine import board
-from stackmend.lab.servers import MariaDB, PostgreSQL, Redis
+from stackmend.lab.boards import Redis, WatchedRedis
+from stackmend.lab.databases import MariaDB, PostgreSQL
 
 pytestmark = pytest.mark.hosts
 
@@ -29,7 +30,7 @@ def house(make_controllers: MakeControllers, database: type[MariaDB] | type[Post
     return make_controllers(16, "redis", store=database)
 
 
-@pytest.mark.parametrize("kind", sorted(BOARDS))
+@pytest.mark.parametrize("kind", ["etcd", "redis", "zookeeper"])
 def test_lanes_of_a_run_are_shared(make_controllers: MakeControllers, kind: str) -> None:
     house = make_controllers(12, kind, lanes=3)
     workers = [house.worker() for _ in range(2)]
@@ -99,6 +100,20 @@ def test_the_board_is_emptied_and_the_database_goes_away(
     house.done(4)
     base.stop(kill=True)
     base.start()
+    assert house.ended()["state"] == "done"
+    house.once_each()
+
+
+def test_the_sentinel_puts_another_redis_in_the_place_of_one_that_dies(
+    make_controllers: MakeControllers, servers: Servers
+) -> None:
+    house, board = make_controllers(16, "sentinel", store=MariaDB), servers(WatchedRedis)
+    assert isinstance(board, WatchedRedis)
+    for _ in range(2):
+        house.worker()
+    house.order()
+    house.done(2)
+    board.master.stop(kill=True)
     assert house.ended()["state"] == "done"
     house.once_each()
 

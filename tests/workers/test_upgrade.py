@@ -14,7 +14,7 @@ from waiting import until
 
 import stackmend
 from stackmend.engine.store import Store
-from stackmend.lab.servers import MariaDB
+from stackmend.lab.databases import MariaDB
 
 pytestmark = pytest.mark.hosts
 _VERSION = 'version="1"'
