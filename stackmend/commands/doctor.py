@@ -5,10 +5,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.clients import reads
 from stackmend.commands.cloudy import OnCloud
 from stackmend.doors import Opened
 from stackmend.errors import BadInput, NeedsHands, StackmendError
+from stackmend.tasks import sight
 from stackmend.tasks.readiness import not_ready
 
 _TABLES = {
@@ -41,13 +41,8 @@ class Doctor(OnCloud):
     def _ask(self, found: list[dict[str, Any]], opened: Opened) -> None:
         cloud, databases = opened.doors["cloud"], opened.doors["databases"]
         self._check(found, "cloud", lambda: f"{opened.cloud.get('auth_url')} as {opened.cloud.get('user_name')}")
-        # Cinder and neutron answer a member's "all projects" with its own only: nova is the one that says no.
-        self._check(
-            found,
-            "rights",
-            lambda: f"{sum(1 for _ in reads.servers(cloud))} servers of all projects can be read",
-        )
-        self._check(found, "volumes", lambda: f"{sum(1 for _ in reads.volumes(cloud))} volumes can be read")
+        for name, check in {"rights": sight.servers, "volumes": sight.volumes, "ports": sight.ports}.items():
+            self._check(found, name, functools.partial(check, cloud))
         self._check(found, "services", lambda: _services(cloud))
         for name, database in databases.items():
             self._check(found, f"database {name}", functools.partial(_rows, name, database))

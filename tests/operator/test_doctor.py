@@ -15,7 +15,7 @@ def test_all_is_well(pair: Desk) -> None:
     code, found = checks(pair, *pair.sql)
     assert code == 0
     assert found == dict.fromkeys(
-        ["run store", "cloud", "rights", "volumes", "services", "database nova", "database cinder"], True
+        ["run store", "cloud", "rights", "volumes", "ports", "services", "database nova", "database cinder"], True
     )
 
 
