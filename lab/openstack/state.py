@@ -12,9 +12,10 @@ _MOVE_IMAGES = "UPDATE glance.image_locations SET value = CONCAT('file://', :ima
 
 
 def lay(state: Path, site: Site) -> None:
-    """Replace the data of a lab, which must be stopped, by a clean state's."""
+    """Replace the data of a lab, whose stores must be stopped, by a clean state's."""
     shutil.rmtree(site.data, ignore_errors=True)
-    shutil.copytree(state / "data", site.data, symlinks=True)
+    # An extra service that goes on, such as Aodh, touches its locks at any time.
+    shutil.copytree(state / "data", site.data, symlinks=True, dirs_exist_ok=True)
 
 
 def move_in(site: Site) -> None:
