@@ -1,17 +1,19 @@
 """The coordinator: which lane may begin now, and nothing else.
 
 Stages are barriers; inside a stage a lane begins when the lanes it comes after have ended, well or not, and
-when there is room: in all, and in its group (a host boots only so many guests at once). Lanes that could
-begin do so by priority, then in the plan's order. One lane's failure is that lane's alone, unless its stage
-is a gate.
+when there is room: in all, and in its group (a host boots only so many guests at once; one that has booted, and has
+only to be proved, makes room for the next). Lanes that could begin do so by priority, then in the plan's order. One
+lane's failure is that lane's alone, unless its stage is a gate.
 """
 
 import contextlib
+import functools
 import heapq
+import queue
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from stackmend.engine.plan import Lane, Stage
@@ -59,6 +61,12 @@ class Coordinator:
         self._stages = stages
         self._limits = limits
         self._stops = stops
+        # What the lanes under way tell: their end, or without one that their group has room again.
+        self._news: queue.SimpleQueue[tuple[Lane, Future[bool] | None]] = queue.SimpleQueue()
+
+    def make_room(self, lane: Lane) -> None:
+        """The lane, which is under way, no longer burdens its group; to be called from within ``work``."""
+        self._news.put((lane, None))
 
     def run(self, lanes: Iterable[Lane], work: Callable[[Lane], bool]) -> None:
         """Run the lanes. Returns when all have ended, a gate has failed, or it was stopped."""
@@ -75,23 +83,29 @@ class Coordinator:
         return any(stop.is_set() for stop in self._stops)
 
     def _run_stage(self, lanes: Sequence[Lane], work: Callable[[Lane], bool], pool: ThreadPoolExecutor) -> bool:
-        queue = _Admission(lanes, self._limits)
-        under_way: dict[Future[bool], Lane] = {}
+        admission = _Admission(lanes, self._limits)
+        under_way = 0
         failure: BaseException | None = None
         all_well = True
         while True:
-            while failure is None and not self._stopped() and (lane := queue.next()) is not None:
-                under_way[pool.submit(work, lane)] = lane
+            while failure is None and not self._stopped() and (lane := admission.next()) is not None:
+                pool.submit(work, lane).add_done_callback(functools.partial(self._ended, lane))
+                under_way += 1
             if not under_way:
                 break
-            ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in ended:
-                queue.ended(under_way.pop(future))
-                failure = failure or future.exception()
-                all_well = all_well and future.exception() is None and future.result()
+            lane, ended = self._news.get()
+            admission.make_room(lane)
+            if ended is not None:
+                under_way -= 1
+                admission.ended(lane)
+                failure = failure or ended.exception()
+                all_well = all_well and ended.exception() is None and ended.result()
         if failure is not None:
             raise failure
         return all_well
+
+    def _ended(self, lane: Lane, future: Future[bool]) -> None:
+        self._news.put((lane, future))
 
 
 class _Admission:
@@ -104,7 +118,7 @@ class _Admission:
         self._waits_for = {lane.key: {key for key in lane.after if key in keys} for lane in lanes}
         self._followers: Mapping[str, list[Lane]] = defaultdict(list)
         self._ready: dict[str, list[tuple[tuple[int, int], Lane]]] = defaultdict(list)
-        self._busy: dict[str, int] = defaultdict(int)
+        self._busy: dict[str, set[str]] = defaultdict(set)
         self._free = limits.lanes
         for lane in lanes:
             for key in self._waits_for[lane.key]:
@@ -122,13 +136,16 @@ class _Admission:
         group = min(groups, key=lambda name: self._ready[name][0][0])
         _, lane = heapq.heappop(self._ready[group])
         self._free -= 1
-        self._busy[group] += 1
+        self._busy[group].add(lane.key)
         return lane
 
+    def make_room(self, lane: Lane) -> None:
+        """A lane no longer burdens its group."""
+        self._busy[lane.group].discard(lane.key)
+
     def ended(self, lane: Lane) -> None:
-        """A lane has ended: there is room again, and those that come after it may be ready."""
+        """A lane has ended: there is room again in all, and those that come after it may be ready."""
         self._free += 1
-        self._busy[lane.group] -= 1
         for follower in self._followers.get(lane.key, ()):
             self._waits_for[follower.key].discard(lane.key)
             if not self._waits_for[follower.key]:
@@ -138,4 +155,4 @@ class _Admission:
         heapq.heappush(self._ready[lane.group], (self._position[lane.key], lane))
 
     def _room(self, group: str) -> bool:
-        return not group or self._busy[group] < self._limits.group
+        return not group or len(self._busy[group]) < self._limits.group

@@ -57,7 +57,7 @@ class Journal:
 
     ``check`` raises LeaseLost when this process no longer owns the run; it is asked right before each effect.
     ``settle``: seconds after which a call whose answer was lost can no longer arrive. ``past`` finds what
-    other lanes' steps came to.
+    other lanes' steps came to. ``over`` hears of each step whose effect is there.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class Journal:
         stop: threading.Event,
         settle: float,
         past: Callable[[str, str], dict[str, Any]] = lambda _lane, _step: {},
+        over: Callable[[str], None] = lambda _step: None,
     ) -> None:
+        self.over = over
         self._storage = storage
         self._run_id = run_id
         self._check = check

@@ -64,6 +64,11 @@ class LaneRunner:
         """The lane's atoms as they are stored."""
         return [atom.to_dict() for atom in self.storage._flowdetail]
 
+    @property
+    def last_burden(self) -> str | None:
+        """The last step that makes the lane's host work hard; None where none does."""
+        return next((step.name for step in reversed(self._steps) if step.burdens_host), None)
+
     def carry_out(self, what: str, journal: Journal, doors: Mapping[str, Any]) -> None:
         """Execute, retry or revert the lane. A failed step is recorded in its atom; nothing is raised for it."""
         if what == RETRY:

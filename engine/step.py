@@ -82,6 +82,8 @@ class Step(task.Task):
     slug: ClassVar[str] = ""
     title: ClassVar[str] = ""
     reads_only: ClassVar[bool] = False
+    # Whether it makes a host work hard: such steps of a lane are over before the next lane of that host begins.
+    burdens_host: ClassVar[bool] = False
     undoable: bool = True
     most_attempts: int = 3
 
@@ -124,6 +126,7 @@ class Step(task.Task):
         record = journal.record(self.name) or Record(began=clock.now())
         with pausing_by(journal.pause, journal.pause):
             evidence, record = self._bring_about(record, journal, doors)
+        journal.over(self.name)
         # TaskFlow hands a live task the original and a resumed one the JSON: make them the same at once.
         return json.loads(json.dumps({**_told(record), "ended": clock.now(), "evidence": evidence}))  # type: ignore[no-any-return]
 

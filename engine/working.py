@@ -48,15 +48,27 @@ class Session:
 
 
 def carry_out(
-    run: Run, lane: Lane, what: str, backend: LaneBackend, check: Callable[[], None], session: Session
+    run: Run,
+    lane: Lane,
+    what: str,
+    backend: LaneBackend,
+    check: Callable[[], None],
+    session: Session,
+    make_room: Callable[[Lane], None] = lambda _: None,
 ) -> LaneStatus:
     """Execute, retry or revert one lane in this process; returns its status. Raises Stopped, StoreError.
 
-    ``check`` raises LeaseLost once the lane is somebody else's; it is asked right before each effect.
+    ``check`` raises LeaseLost once the lane is somebody else's; it is asked right before each effect. ``make_room`` is
+    called when the lane has nothing more to do that burdens its host.
     """
     runner = LaneRunner(Work(run.id, run.plan.procedure, run.plan.version), lane, backend, session.drain)
     past = functools.partial(result_of, run.id, backend=backend)
-    journal = Journal(runner.storage, run.id, check, session.stop, session.settle, past)
+
+    def over(step: str) -> None:
+        if step == runner.last_burden:
+            make_room(lane)
+
+    journal = Journal(runner.storage, run.id, check, session.stop, session.settle, past, over)
     runner.carry_out(what, journal, session.doors)
     return status.lane_status(lane, runner.atoms())
 
@@ -113,7 +125,8 @@ class Working:
             if self._session.share is not None:
                 found = self._session.share(self._run, lane, wanted, owned.fence)
             else:
-                found = carry_out(self._run, lane, wanted, owned.backend(), owned.lease.check, self._session)
+                backend, check = owned.backend(), owned.lease.check
+                found = carry_out(self._run, lane, wanted, backend, check, self._session, coordinator.make_room)
             self._session.told(found)
             return ended_well(found)
 
@@ -129,7 +142,8 @@ class Working:
         if what == REVERT:
             chosen, stages = backwards(chosen), self._run.plan.stages[::-1]
         session = self._session
-        Coordinator(stages, session.limits, session.stop, session.drain).run(chosen, work)
+        coordinator = Coordinator(stages, session.limits, session.stop, session.drain)
+        coordinator.run(chosen, work)
 
     def _open_stages(self, wanted: set[str], lanes: Sequence[LaneStatus]) -> list[Stage]:
         """The stages up to the first that is held and not approved, or lies behind a gate that does not hold."""

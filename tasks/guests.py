@@ -22,6 +22,7 @@ class RebootInside(Step):
 
     slug = "guest.reboot"
     title = "reboot from inside by SSH, once the guest answers"
+    burdens_host = True
     undoable = False
 
     def __init__(self, server: str, address: str, user: str | None, seconds: float) -> None:

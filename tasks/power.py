@@ -74,6 +74,7 @@ class Start(_Power):
 
     slug = "server.start"
     title = "start"
+    burdens_host = True
     action, vm_state, on_the_way = "start", "active", "powering-on"
     back, was = "stop", "stopped"
 

@@ -118,6 +118,7 @@ class Reboot(ApiStep):
 
     slug = "server.reboot"
     title = "hard reboot, once"
+    burdens_host = True
     undoable = False
 
     def __init__(self, server: str, host: str, seconds: float, why: str = "") -> None:

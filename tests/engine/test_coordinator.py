@@ -108,3 +108,21 @@ def test_a_revert_takes_the_last_lane_first_and_dependencies_the_other_way_round
         "web": [],
         "alone": [],
     }
+
+
+def test_a_lane_that_no_longer_burdens_its_host_makes_room_for_the_next() -> None:
+    """The second begins while the first is still under way, which has to see that before it ends."""
+    limits, second = Limits(lanes=5, group=1), threading.Event()
+    coordinator = Coordinator(STAGES, limits, threading.Event())
+
+    def work(found: Lane) -> bool:
+        if found.key == "second":
+            second.set()
+            return True
+        coordinator.make_room(found)
+        return second.wait(10)
+
+    ended: list[bool] = []
+    lanes = [lane("first", group="c1"), lane("second", group="c1")]
+    coordinator.run(lanes, lambda found: ended.append(work(found)) or ended[-1])
+    assert ended == [True, True]
