@@ -45,7 +45,7 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
     known = host_survey.capture(doors["cloud"], given["host"])
     scope = Scope([], [given["host"]], [], [])
     power = host_survey.power(doors["fences"], given["host"])
-    return {**survey.capture(doors["cloud"], {}, scope, tag_names(given["tag"])), **known, **power}
+    return {**survey.capture(doors["cloud"], {}, scope, tag_names(given["tag"]), mappings=False), **known, **power}
 
 
 def steps(stage: str, facts: dict[str, Any]) -> list[Step]:

@@ -71,7 +71,7 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput(f"there is no compute host {host} in this cloud: `openstack compute service list` shows them")
     place = compute_service.facts_of(doors["fences"].inventory.host(host))
     watched = peers.watched_by_masakari(cloud, host) if given["mute_masakari"] else None
-    captured = survey.capture(cloud, {}, Scope([], [host], [], []), may_be_empty=True)
+    captured = survey.capture(cloud, {}, Scope([], [host], [], []), may_be_empty=True, mappings=False)
     node = host_survey.node(cloud, host)
     return {**captured, **known, "node": node, "place": place, "masakari": watched}
 

@@ -47,7 +47,7 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
     cloud, host = doors["cloud"], given["host"]
     known = host_survey.capture(cloud, host)
     scope = Scope([], [host], [], [])
-    captured = survey.capture(cloud, {}, scope, may_be_empty=True)
+    captured = survey.capture(cloud, {}, scope, may_be_empty=True, mappings=False)
     here = [server["id"] for server in captured["servers"]]
     return {
         **captured,

@@ -38,7 +38,7 @@ def capture(doors: Doors, given: Mapping[str, Any]) -> dict[str, Any]:
     if not (given["server"] or given["host"] or given["project"]):
         raise BadInput("say which servers are to be moved: --server, --host or --project")
     scope = Scope(given["server"], given["host"], given["project"], given["exclude"])
-    found = survey.capture(doors["cloud"], {}, scope)
+    found = survey.capture(doors["cloud"], {}, scope, mappings=False)
     hosts = {server["host"] for server in found["servers"] if server["host"]}
     return {**found, **move_survey.capture(doors["cloud"], hosts)}
 

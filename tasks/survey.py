@@ -5,8 +5,6 @@ they may disagree. The databases, where they may be read, say more than the APIs
 the boot index, attachments that were deleted.
 """
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -16,7 +14,7 @@ from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
 from stackmend.engine import clock
 from stackmend.errors import BadInput
-from stackmend.tasks import images
+from stackmend.tasks import disk_survey, images
 from stackmend.tasks.effects import Databases
 from stackmend.tasks.scope import Scope, resolved
 from stackmend.tasks.servers import state_of
@@ -24,24 +22,27 @@ from stackmend.tasks.servers import state_of
 Row = dict[str, Any]
 FORMAT = 1
 OURS = "stackmend:"
-_READERS = 16
 # Instance actions after which a server runs, or does not.
 _POWER = frozenset(["create", "start", "stop", "reboot", "rebuild", "evacuate", "unshelve", "resume"])
-_BDM_COLUMNS = ["id", "instance_uuid", "volume_id", "device_name", "boot_index", "delete_on_termination"]
-_BDM_MODERN = ["attachment_id", "uuid", "tag"]
-_LEGACY_COLUMNS = ["mountpoint", "status", "attach_status", "instance_uuid", "instance_id"]
 
 
 def capture(
-    cloud: Cloud, databases: Databases, scope: Scope, labels: Collection[str] = (), may_be_empty: bool = False
+    cloud: Cloud,
+    databases: Databases,
+    scope: Scope,
+    labels: Collection[str] = (),
+    may_be_empty: bool = False,
+    mappings: bool = True,
 ) -> dict[str, Any]:
     """Record every server in scope with its disks, ports and states.
 
     Of a server's own metadata only what is ours and the ``labels`` are kept: users put passwords there.
+    ``mappings``: with nova's and cinder's own records of each attachment (boot index, tag, mode), which without nova's
+    database cost a call for each server; else only which volume hangs where.
     Raises BadInput for a server, host or project that does not exist, and for an empty capture unless it may be.
     """
     whole_host = scope.hosts[0] if len(scope.hosts) == 1 and not scope.servers + scope.exclude else None
-    found = list(reads.servers(cloud, host=whole_host))
+    found = [_lean(row) for row in reads.servers(cloud, host=whole_host)]
     scope = resolved(cloud, scope, found)
     chosen = [row for row in found if scope.covers(row)]
     if not chosen and not may_be_empty:
@@ -49,14 +50,21 @@ def capture(
             f"the capture is empty: none of the cloud's {len(found)} servers is in scope; "
             "is this the right cloud, with an administrator's rights?"
         )
-    volumes = {row["id"]: row for row in reads.volumes(cloud)}
-    modes = {row["id"]: row for row in reads.attachments(cloud)} if not _is_legacy(databases) else {}
-    ports = _by(reads.ports(cloud), "device_id")
-    rows = _Rows(databases, chosen, volumes)
-    listed = _block_devices(cloud, chosen, rows)
+    ids = [row["id"] for row in chosen]
+    with ThreadPoolExecutor(disk_survey.READERS) as pool:
+        by_server = pool.submit(lambda: disk_survey.by(reads.ports_of(cloud, ids, "device_id"), "device_id"))
+        at_cinder = pool.submit(disk_survey.attachments, cloud, databases, mappings)
+        volumes = disk_survey.volumes(cloud)
+        modes, ports = at_cinder.result(), by_server.result()
+    rows = disk_survey.Rows(databases, chosen, volumes)
+    listed = disk_survey.block_devices(cloud, chosen, rows) if mappings else disk_survey.listed(chosen)
     stopped_by = _stopped_by(cloud, chosen)
     pictures = images.at_glance(cloud, chosen)
-    entries = [_server(row, listed[row["id"]], ports.get(row["id"], []), volumes, modes, rows) for row in chosen]
+    attached = disk_survey.attached(volumes)
+    entries = [
+        _server(row, listed[row["id"]], attached.get(row["id"], {}), ports.get(row["id"], []), volumes, modes, rows)
+        for row in chosen
+    ]
     servers = [
         {
             **entry,
@@ -72,10 +80,15 @@ def capture(
         "scope": asdict(scope),
         "source": "api and sql" if databases else "api",
         "databases": sorted(databases),
-        "legacy": _is_legacy(databases),
+        "legacy": disk_survey.is_legacy(databases),
         "groups": [_group(row) for row in reads.server_groups(cloud)],
         "servers": servers,
     }
+
+
+def _lean(row: Row) -> Row:
+    """A server without what is never read of it: there may be thousands."""
+    return {name: value for name, value in row.items() if name not in ("links", "security_groups", "fault")}
 
 
 def _group(row: Row) -> Row:
@@ -90,17 +103,12 @@ def _group(row: Row) -> Row:
 def _server(
     row: Row,
     devices: list[Row],
+    at_cinder: Mapping[str, Row],
     ports: list[Row],
     volumes: Mapping[str, Row],
     modes: Mapping[str, Row],
-    rows: "_Rows",
+    rows: disk_survey.Rows,
 ) -> Row:
-    at_cinder = {
-        volume["id"]: item
-        for volume in volumes.values()
-        for item in volume["attachments"]
-        if item["server_id"] == row["id"]
-    }
     at_nova = {device["volume_id"]: device for device in devices}
     disks = [
         _disk(volume, at_nova.get(volume), at_cinder.get(volume), volumes.get(volume), modes, rows, row)
@@ -137,7 +145,7 @@ def _disk(
     attachment: Row | None,
     row: Row | None,
     modes: Mapping[str, Row],
-    rows: "_Rows",
+    rows: disk_survey.Rows,
     server: Row,
 ) -> Row:
     """One volume on one server, as nova and as cinder know it."""
@@ -149,7 +157,6 @@ def _disk(
         if device.get("boot_index") is not None
         else path == server.get("OS-EXT-SRV-ATTR:root_device_name")
     )
-    info = mode.get("connection_info")
     return {
         "volume_id": volume,
         "device": path,
@@ -164,8 +171,8 @@ def _disk(
         "cinder_attachment": attachment.get("attachment_id"),
         "at_cinder": bool(attachment),
         "attached_host": attachment.get("host_name"),
-        "mode": mode.get("attach_mode"),
-        "connection_digest": hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest() if info else None,
+        "mode": mode.get("mode"),
+        "connection_digest": mode.get("connection_digest"),
         "status": row.get("status", "deleted"),
         "attach_status": rows.attach_status(volume),
         "multiattach": bool(row.get("multiattach")),
@@ -187,78 +194,13 @@ def _port(row: Row) -> Row:
     }
 
 
-class _Rows:
-    """What only the databases tell; empty answers where they may not be read."""
-
-    def __init__(self, databases: Databases, servers: list[Row], volumes: Mapping[str, Row]) -> None:
-        self._databases = databases
-        self._servers = [row["id"] for row in servers]
-        self._volumes: dict[str, Row] = {}
-        self._deleted: set[str] = set()
-        if "cinder" in databases:
-            cinder = databases["cinder"]
-            wanted = [name for name in _LEGACY_COLUMNS if cinder.has("volumes", name)]
-            self._volumes = {row["id"]: row for row in cinder.rows("volumes", {"id": list(volumes)}, ["id", *wanted])}
-            if not _is_legacy(databases):
-                gone = cinder.rows("volume_attachment", {"instance_uuid": self._servers, "deleted": 1}, ["id"])
-                self._deleted = {row["id"] for row in gone}
-
-    def attach_status(self, volume: str) -> str | None:
-        """The volume row's own summary, which no API shows."""
-        return self._volumes.get(volume, {}).get("attach_status")
-
-    def restorable(self, attachment: str | None) -> bool:
-        """Whether cinder still has the row of an attachment that it counts as deleted."""
-        return attachment in self._deleted
-
-    def legacy_row(self, volume: str) -> Row | None:
-        """The row's attachment columns, on a schema that has them."""
-        if not _is_legacy(self._databases):
-            return None
-        row = self._volumes.get(volume)
-        return {name: value for name, value in row.items() if name != "id"} if row else None
-
-    def block_devices(self) -> dict[str, list[Row]] | None:
-        """Nova's block devices by server, in one query; None without nova's database."""
-        if "nova" not in self._databases:
-            return None
-        nova = self._databases["nova"]
-        columns = _BDM_COLUMNS + [name for name in _BDM_MODERN if nova.has("block_device_mapping", name)]
-        rows = nova.rows("block_device_mapping", {"instance_uuid": self._servers, "deleted": 0}, columns)
-        found = [
-            {**row, "device": row["device_name"], "bdm_id": row["id"], "bdm_uuid": row.get("uuid")}
-            for row in rows
-            if row["volume_id"]
-        ]
-        return _by(found, "instance_uuid")
-
-
-def _block_devices(cloud: Cloud, servers: list[Row], rows: _Rows) -> dict[str, list[Row]]:
-    """Nova's block devices by server: from its database, else one call for each server that has volumes."""
-    known = rows.block_devices()
-    if known is not None:
-        return {row["id"]: known.get(row["id"], []) for row in servers}
-    with_volumes = [row["id"] for row in servers if row.get("os-extended-volumes:volumes_attached")]
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = dict(
-            zip(
-                with_volumes,
-                pool.map(lambda server: reads.server_attachments(cloud, server), with_volumes),
-                strict=True,
-            )
-        )
-    return {
-        row["id"]: [{**item, "volume_id": item["volumeId"]} for item in found.get(row["id"], [])] for row in servers
-    }
-
-
 def _stopped_by(cloud: Cloud, servers: list[Row]) -> dict[str, str]:
     """Of the stopped servers: who stopped each one, ``user`` or ``nova``, where its actions tell.
 
     A compute that comes back and finds a guest shut down stops the server by itself, without a user: it ran.
     """
     stopped = [row["id"] for row in servers if row.get("OS-EXT-STS:vm_state") == "stopped"]
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(disk_survey.READERS) as pool:
         found = zip(stopped, pool.map(lambda server: reads.server_actions(cloud, server), stopped), strict=True)
         newest = {
             server: next((item for item in actions if item["action"] in _POWER), None) for server, actions in found
@@ -268,14 +210,3 @@ def _stopped_by(cloud: Cloud, servers: list[Row]) -> dict[str, str]:
         for server, action in newest.items()
         if action is not None and action["action"] == "stop"
     }
-
-
-def _is_legacy(databases: Databases) -> bool:
-    return "cinder" in databases and databases["cinder"].has("volumes", "mountpoint")
-
-
-def _by(rows: Any, column: str) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row[column], []).append(row)
-    return found
