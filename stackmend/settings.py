@@ -26,9 +26,9 @@ class Settings:
     ``inventory``: the path of the hosts' file, see clients.inventory. ``mistral_projects``: the ids of the projects
     whose workflows may use the actions of workbooks.actions.
     ``ssh``: see clients.ssh.SshSettings. ``board``: where workers share lanes, see engine.board. ``lanes``,
-    ``per_host``: how many at once. ``calls``: calls in flight per service. Seconds: ``patience`` for repeating a call
-    where that is safe, ``poll_interval``, ``lease`` of a run, ``claim`` of a lane, and ``settle``, after which a call
-    whose answer was lost can no longer reach its service.
+    ``per_host``: how many at once; ``claimed``: how many of a board's a worker takes. ``calls``: calls in flight per
+    service. Seconds: ``patience`` for repeating a call where that is safe, ``poll_interval``, ``lease`` of a run,
+    ``claim`` of a lane, and ``settle``, after which a call whose answer was lost can no longer reach its service.
     """
 
     store: str = ""
@@ -37,7 +37,8 @@ class Settings:
     mistral_projects: tuple[str, ...] = ()
     ssh: Mapping[str, Any] = field(default_factory=dict)
     board: Mapping[str, Any] = field(default_factory=dict)
-    lanes: int = 64
+    lanes: int = 1000
+    claimed: int = 64
     per_host: int = 8
     calls: int = 32
     patience: float = 60.0

@@ -42,7 +42,8 @@ class Work(OnCloud):
             def session() -> Session:
                 return self._session(stack, parsed_args, settings)
 
-            worker = Worker(store, session, shared, Limit(settings.claim, settings.lanes))
+            limit = Limit(settings.claim, min(settings.lanes, settings.claimed))
+            worker = Worker(store, session, shared, limit)
             if parsed_args.watched_at:
                 stack.enter_context(watched.at(parsed_args.watched_at, worker, store))
             kind = settings.board.get("kind")
