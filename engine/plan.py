@@ -108,9 +108,13 @@ class Plan:
         """The plan as plain JSON, digest included."""
         return asdict(self)
 
+    def text(self) -> str:
+        """The plan as JSON text, digest included."""
+        return json.dumps(vars(self), ensure_ascii=False, default=vars)
+
     def frozen(self) -> "Plan":
         """The plan with its digest filled in."""
-        return replace(self, digest=digest_of(self.to_json()))
+        return replace(self, digest=digest_of(vars(self)))
 
     def lane(self, key: str) -> Lane:
         """The lane of that key. Raises BadInput."""
@@ -129,11 +133,33 @@ class Plan:
             yield from lane.locks
 
 
-def digest_of(data: dict[str, Any]) -> str:
-    """SHA-256 over the plan's canonical JSON, its digest left out."""
-    body = {key: value for key, value in data.items() if key != "digest"}
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def digest_of(data: Mapping[str, Any]) -> str:
+    """SHA-256 over the plan's canonical JSON, its digest left out; its parts may be dataclasses, or JSON already.
+
+    It is written part by part: the whole of a plan of thousands of servers is tens of megabytes.
+    """
+    found = hashlib.sha256()
+    for part in _canonical({key: value for key, value in data.items() if key != "digest"}):
+        found.update(part.encode())
+    return found.hexdigest()
+
+
+def _canonical(data: Mapping[str, Any]) -> Iterator[str]:
+    """What json.dumps makes of it with sorted keys, in parts: each entry of a long list is one."""
+    yield "{"
+    for number, (key, value) in enumerate(sorted(data.items())):
+        yield f"{',' if number else ''}{_dumped(key)}:"
+        if isinstance(value, list):
+            yield "["
+            yield from (f"{',' if place else ''}{_dumped(item)}" for place, item in enumerate(value))
+            yield "]"
+        else:
+            yield _dumped(value)
+    yield "}"
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=vars)
 
 
 def from_json(data: Any, where: str) -> Plan:
@@ -169,10 +195,15 @@ def write(plan: Plan, path: str) -> None:
 
 def write_json(data: Any, path: str) -> None:
     """Write ``data`` to a file only its owner may read. Raises BadInput when it can't be written."""
+    write_text(json.dumps(data, indent=1, ensure_ascii=False), path)
+
+
+def write_text(text: str, path: str) -> None:
+    """Write a line of text to a file only its owner may read. Raises BadInput when it can't be written."""
     target = pathlib.Path(path)
     try:
         target.touch(mode=0o600)
-        target.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        target.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path} can't be written: {error.strerror}") from None
 
@@ -204,6 +235,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return True
     if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
         return isinstance(value, bool) and kind is bool
+    if not inner or inner[-1] is Any:
+        return True
     values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return all(_fits(item, inner[-1]) for item in values)
 

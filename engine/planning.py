@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from stackmend.engine import clock, parameters, procedures
+from stackmend.engine.garbage import no_walks
 from stackmend.engine.ownership import whoami
 from stackmend.engine.plan import Lane, Plan, digest_of
 from stackmend.engine.procedures import Doors, Procedure, planned
@@ -17,6 +18,7 @@ from stackmend.errors import BadInput, CloudError, PlanRefused
 LOG = logging.getLogger(__name__)
 
 
+@no_walks()
 def make(
     procedure: Procedure,
     given: Mapping[str, Any],

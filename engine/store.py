@@ -12,6 +12,7 @@ from taskflow import states
 
 from stackmend.engine import clock, locks, status, tables
 from stackmend.engine.database import open_database, reading, writing
+from stackmend.engine.garbage import no_walks
 from stackmend.engine.ownership import Owner, living, whoami
 from stackmend.engine.plan import Plan, from_json, lane_uuid
 from stackmend.errors import BadInput, NotApproved, UnknownRun
@@ -63,6 +64,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.engine = open_database(url)
         self.shown = self.engine.url.render_as_string(hide_password=True)
+        self._last: Plan | None = None
 
     def close(self) -> None:
         """Give every connection back."""
@@ -98,16 +100,16 @@ class Store:
 
     def run(self, run_id: str) -> Run:
         """A run with its plan. Raises UnknownRun."""
+        columns = [column for column in tables.RUNS.c if column.name != "plan"]
         with reading(self.engine) as connection:
-            row = connection.execute(sa.select(tables.RUNS).where(tables.RUNS.c.id == run_id)).first()
+            row = connection.execute(sa.select(*columns).where(tables.RUNS.c.id == run_id)).first()
             approvals = connection.execute(_approvals(run_id)).all()
         if row is None:
             raise UnknownRun(f"there is no run {run_id} in {self.shown}: `stackmend list` shows them")
-        plan = from_json(json.loads(row.plan), f"the stored plan of run {run_id}")
         return Run(
             row.id,
             row.key,
-            plan,
+            self._plan(run_id, row.digest),
             row.created_at,
             row.created_by,
             row.started_at,
@@ -116,6 +118,17 @@ class Store:
             living(row.owner, row.lease_until),
             frozenset(approval.stage for approval in approvals if approval.digest == row.digest),
         )
+
+    @no_walks()
+    def _plan(self, run_id: str, digest: str) -> Plan:
+        """The run's plan; the one that was read last is kept: a large one takes seconds to read, and much room."""
+        plan = self._last
+        if plan is None or plan.digest != digest:
+            with reading(self.engine) as connection:
+                query = sa.select(tables.RUNS.c.plan).where(tables.RUNS.c.id == run_id)
+                text = connection.execute(query).scalar_one()
+            plan = self._last = from_json(json.loads(text), f"the stored plan of run {run_id}")
+        return plan
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run, newest first, without its plan."""
@@ -212,7 +225,7 @@ def _run_row(run_id: str, key: str, plan: Plan) -> dict[str, Any]:
         "version": plan.version,
         "cloud": plan.cloud.get("auth_url", ""),
         "digest": plan.digest,
-        "plan": json.dumps(plan.to_json(), ensure_ascii=False),
+        "plan": plan.text(),
         "created_at": clock.now(),
         "created_by": whoami(),
         "epoch": 0,

@@ -9,9 +9,10 @@ from stackmend.commands import text
 from stackmend.commands.base import EXIT_CODES, OnRun
 from stackmend.commands.cloudy import Asking, Working
 from stackmend.commands.planning import plan_for
+from stackmend.doors import Opened
 from stackmend.engine import orders, report, runs, status
 from stackmend.engine.ownership import whoami
-from stackmend.engine.plan import Plan, write_json
+from stackmend.engine.plan import Plan, write_text
 from stackmend.engine.runs import Session
 from stackmend.engine.store import PLAN, Run, Store
 from stackmend.errors import BadInput, NotApproved
@@ -60,23 +61,31 @@ class RunProcedure(Asking, Started):
             return
         settings = self.settings(parsed_args)
         with self.store(parsed_args) as store, self.doors(parsed_args, settings) as found:
-            plan = plan_for(self, parsed_args, found)
-            if not plan.lanes:
-                self.show(parsed_args, plan.to_json(), text.plan(plan))
-                self.say("nothing to do: no run was made")
+            run_id = self._planned(parsed_args, store, found, settings)
+            if run_id is None:
                 return
-            run_id, new = store.create(plan, parsed_args.key or plan.digest[:16])
-            if not new:
-                self.say(f"run {run_id} exists already for this key: nothing was started")
-                self.tell(parsed_args, store, run_id)
-                return
-            self._export(plan, run_id, settings)
-            self._approve(parsed_args, store, plan, run_id)
-            session = self.session(store, store.run(run_id), settings, found)
-            self.say(f"run {run_id} begins: {len(plan.lanes)} lanes")
+            run = store.run(run_id)
+            session = self.session(store, run, settings, found)
+            self.say(f"run {run_id} begins: {len(run.plan.lanes)} lanes")
             with self.stoppable(session, run_id):
                 runs.execute(store, run_id, session)
             self.tell(parsed_args, store, run_id)
+
+    def _planned(self, parsed_args: argparse.Namespace, store: Store, found: Opened, settings: Settings) -> str | None:
+        """Plan, store and approve; the run's id, None where there is nothing to start."""
+        plan = plan_for(self, parsed_args, found)
+        if not plan.lanes:
+            self.show(parsed_args, plan.to_json(), text.plan(plan))
+            self.say("nothing to do: no run was made")
+            return None
+        run_id, new = store.create(plan, parsed_args.key or plan.digest[:16])
+        if not new:
+            self.say(f"run {run_id} exists already for this key: nothing was started")
+            self.tell(parsed_args, store, run_id)
+            return None
+        self._export(plan, run_id, settings)
+        self._approve(parsed_args, store, plan, run_id)
+        return run_id
 
     def _order(self, parsed_args: argparse.Namespace) -> None:
         if not parsed_args.key or not parsed_args.procedure or parsed_args.plan or parsed_args.capture:
@@ -106,7 +115,8 @@ class RunProcedure(Asking, Started):
         directory = state_directory() / "plans"
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_json(plan.to_json(), str(directory / f"{run_id}.json"))
+            # On one line: indented, a plan of thousands of servers takes seconds to write, and much room.
+            write_text(plan.text(), str(directory / f"{run_id}.json"))
         except (OSError, BadInput) as error:
             self.say(f"the plan and its capture could not be copied to {directory}: {error}; they are in the run store")
 
@@ -204,6 +214,8 @@ class Approve(OnRun):
             store.approve(run_id, parsed_args.reason, held.name if held else PLAN)
             what = f"stage {held.name} of run {run_id}" if held else f"run {run_id}"
             self.say(f"{what} is approved by {whoami()}: `stackmend resume {run_id}` executes it")
+            if failed := [lane.title for lane in store.lanes(run) if held and lane.state == status.FAILED]:
+                self.say(f"what failed before it is not tried again: {', '.join(failed)}")
 
 
 class Abandon(OnRun):
