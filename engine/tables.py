@@ -158,10 +158,16 @@ ALARMS = sa.Table(
     # The order's id, or that of Mistral's execution.
     sa.Column("started_id", sa.String(36)),
     sa.Column("decided_at", sa.String(32)),
-    # Whatever the database's own is: what others send must not fail to be stored.
-    mysql_charset="utf8mb4",
-    mariadb_charset="utf8mb4",
 )
+
+
+@sa.event.listens_for(ALARMS, "after_create")
+def _any_text(table: sa.Table, connection: sa.Connection, **_: object) -> None:
+    # Whatever the database's own is: what others send must not fail to be stored. (As an option of the table it would
+    # have SQLAlchemy import its MySQL dialect at each start of a command, whatever the database is.)
+    if connection.dialect.name in ("mysql", "mariadb"):
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} CONVERT TO CHARACTER SET utf8mb4")
+
 
 # Who has a turn holds its row to the end of the transaction: two of them never decide at the same time.
 TURNS = sa.Table(
