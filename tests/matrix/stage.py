@@ -168,10 +168,12 @@ class Stage:
         }
 
     def state(self) -> str | None:
-        """The run's state, None while there is no run."""
+        """The run's state, None while there is no run; what failed comes before that the rest is held."""
         if not self.desk.stackmend("list", "-f", "json").data:
             return None
-        return str(self.desk.status("work")["state"])
+        found = self.desk.status("work")
+        held = found["state"] == "awaiting-operator"
+        return "needs-hands" if held and "failed" in found["counts"] else str(found["state"])
 
     def due(self) -> list[str]:
         """What is to be typed now, as `status` tells it; nothing at the end."""

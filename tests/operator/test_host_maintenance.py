@@ -135,6 +135,20 @@ class TestOut:
 class TestBack:
     """The second half."""
 
+    def test_what_did_not_leave_in_time_does_not_leave_afterwards(self, town: Desk) -> None:
+        """A retry after the work would send it away from a host that is back, and nothing would bring it home."""
+        town.cloud.fault("status", status=409, service="compute", body='"migrate"', times=1)
+        ended = out(town, "--to", OTHER, "--home", "--move-stopped")
+        assert (ended.code, ended.data["state"]) == (6, "awaiting-operator"), ended
+        assert ended.data["next"].startswith("stackmend retry ")
+        approved = town.stackmend("approve", "work")
+        assert approved.err.endswith("what failed before it is not tried again: idle\n"), approved
+        assert town.stackmend("resume", "work", "-f", "json").data["state"] == "done-with-exceptions"
+        again = town.stackmend("retry", "work")
+        assert (again.code, "was to be done before stage back, which was approved" in again.err) == (2, True), again
+        assert hosts(town)["idle"] == HOST
+        assert not [name for _, name in sent(town, "server.", "migration.") if name == "idle"]
+
     def test_the_host_is_itself_again(self, town: Desk) -> None:
         out(town)
         ended = back(town)
