@@ -117,6 +117,13 @@ class SimulatedCloud:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The process that is the cloud; LabError when it does not run."""
+        if self._process is None:
+            raise LabError("the simulated cloud is not running; call start() first")
+        return self._process.pid
+
     def environment(self, cloud: str = "sim") -> dict[str, str]:
         """This process's environment with the client's variables pointing at ``cloud`` (``sim-member``)."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
