@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ class Supply:
         self.cuts: list[tuple[str, datetime]] = []
         self._nodes = nodes
         self._log = directory / "sushy.log"
-        self._switching = threading.Lock()
 
     def orders(self, node: str) -> list[str]:
         """The addresses from which the controller was ordered to switch a machine."""
@@ -49,12 +48,11 @@ class Supply:
         if system.get("pending_power"):
             return
         node, off = self._nodes[system["name"]], system["power_state"] == "Off"
-        with self._switching:
-            if off and node.on:
-                node.end()
-                self.cuts.append((node.node, datetime.now(UTC)))
-            elif not off and not node.on:
-                node.switch_on()
+        if off and node.on:
+            node.end()
+            self.cuts.append((node.node, datetime.now(UTC)))
+        elif not off and not node.on:
+            node.switch_on()
 
     @contextmanager
     def controller(self, directory: Path) -> Iterator[None]:
@@ -117,7 +115,8 @@ def _hook(supply: Supply) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """The emulator has a log."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
+    # One thread for all of them: a machine goes down with the thread that switched it on.
+    with HTTPServer(("127.0.0.1", 0), Told) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

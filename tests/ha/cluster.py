@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from ha import bmc
-from ha.machines import CONTROLLER, Compute, Node, bridge, cluster_root, forwarded, unmount
+from ha.machines import CONTROLLER, Compute, Node, bridge, cluster_root, forwarded
 from hosts.bmc import SECRET as BMC_SECRET
 from hosts.nspawn import UNIT
 from listening import SECRET
@@ -67,7 +67,11 @@ class Cluster:
         """Take everybody's power away."""
         for node in self.nodes.values():
             node.end()
-            unmount(node)
+
+    def unmount(self) -> None:
+        """Their disks are not needed any more."""
+        for node in self.nodes.values():
+            node.unmount()
 
     def online(self) -> set[str]:
         """The nodes that Pacemaker counts as online; none while it can't tell."""
@@ -90,11 +94,12 @@ def clustered(directory: Path, cloud: SimulatedCloud) -> Iterator[Cluster]:
     with ExitStack() as stack:
         stack.enter_context(bridge())
         cluster = Cluster(directory, cloud)
-        stack.callback(cluster.end)
+        stack.callback(cluster.unmount)
         bmc.certificate(directory)
         cluster.prepare((directory / "tls.crt").read_text())
         stack.enter_context(forwarded(CONTROL_PORT, cloud.description["control_url"]))
         stack.enter_context(cluster.supply.controller(directory))
+        stack.callback(cluster.end)
         cluster.boot()
         yield cluster
 

@@ -52,6 +52,10 @@ class Node(Machine):
         for command in (["chown", owner], ["chmod", mode]):
             subprocess.run(["chroot", str(self.disk), *command, path], check=True)
 
+    def unmount(self) -> None:
+        """Its disk is not needed any more."""
+        subprocess.run(["umount", str(self.disk)], check=True)
+
     def _own(self) -> list[str]:
         return [f"--directory={self.disk}", f"--network-bridge={BRIDGE}"]
 
@@ -77,7 +81,8 @@ class Compute(Node):
 @contextmanager
 def bridge() -> Iterator[None]:
     """What connects the machines with each other and with those who run the cloud."""
-    _ip("link", "add", BRIDGE, "type", "bridge")
+    # An address of its own: else it has that of a machine, and another one when that dies, which nobody is told of.
+    _ip("link", "add", BRIDGE, "address", "02:00:0a:4d:00:fe", "type", "bridge")
     try:
         _ip("address", "add", f"{CONTROLLER}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
@@ -103,11 +108,6 @@ def accepts(port: int) -> bool:
     """Whether somebody listens at our end of the bridge."""
     with socket.socket() as probe:
         return probe.connect_ex((CONTROLLER, port)) == 0
-
-
-def unmount(node: Node) -> None:
-    """Its disk is not needed any more."""
-    subprocess.run(["umount", str(node.disk)], check=True)
 
 
 def _disk(directory: Path, root: Path) -> Path:

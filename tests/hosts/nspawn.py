@@ -82,7 +82,6 @@ class Machine:
         self.port = _free_port()
         self._group = ControlGroup(self.name)
         self._process: subprocess.Popen[bytes] | None = None
-        self._leader = 0
         self._etc_ssh()
 
     @property
@@ -116,13 +115,13 @@ class Machine:
         """Take its power away."""
         if self._process is None:
             return
-        if self._leader:
-            os.kill(self._leader, signal.SIGKILL)
+        if leader := self._leader:
+            os.kill(leader, signal.SIGKILL)
         else:
             self._process.kill()
         self._process.wait(20)
         self._group.remove()
-        self._process, self._leader = None, 0
+        self._process = None
 
     def sh(self, command: str) -> str:
         """Somebody types a command there, as root; what it wrote. Fails when the command does."""
@@ -175,9 +174,17 @@ class Machine:
     def _up(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.directory / "console").read_text()
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        self._leader = int(children[0]) if children else 0
         return bool(self._leader) and self.typed("systemctl is-system-running").stdout.strip() == "running"
+
+    @property
+    def _leader(self) -> int:
+        """The machine's pid 1 as this one's processes are counted; 0 where there is none."""
+        assert self._process is not None
+        try:
+            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        except FileNotFoundError:
+            return 0
+        return int(children[0]) if children else 0
 
     def _command(self) -> list[str]:
         return [
