@@ -83,7 +83,9 @@ def retry(store: Store, run_id: str, session: Session, lanes: list[str] | None =
     found = [lane for lane in store.lanes(run) if not lanes or {lane.key, lane.title} & set(lanes)]
     if reverting := {lane.key for lane in found if lane.state in _TO_REVERT}:
         return Working(store, run, session, take_over=False).go(REVERT, reverting)
-    failed = {lane.key: status.closed_by(run.plan, lane, run.approvals) for lane in found if lane.state == status.FAILED}
+    failed = {
+        lane.key: status.closed_by(run.plan, lane, run.approvals) for lane in found if lane.state == status.FAILED
+    }
     wanted = {key for key, closing in failed.items() if closing is None}
     if closings := [stage.name for stage in failed.values() if stage and not wanted]:
         raise BadInput(
@@ -116,9 +118,8 @@ def abandon(store: Store, run_id: str, reason: str) -> None:
     run = store.run(run_id)
     if run.outcome in (status.DONE, status.REVERTED, status.ABANDONED):
         raise BadInput(f"run {run_id} has ended: {run.outcome}; it holds nothing")
-    with Owned(store, run):
-        store.note(run_id, "abandoned", reason)
-        store.end(run, status.ABANDONED, [])
+    with Owned(store, run) as owned:
+        store.end(run, status.ABANDONED, [], owned.fence, reason)
 
 
 def check_resumable(store: Store, run: Run, take_over: bool) -> None:

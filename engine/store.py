@@ -15,6 +15,7 @@ from stackmend.engine.database import open_database, reading, writing
 from stackmend.engine.garbage import no_walks
 from stackmend.engine.ownership import Owner, living, whoami
 from stackmend.engine.plan import Plan, from_json, lane_uuid
+from stackmend.engine.writer import Fence
 from stackmend.errors import BadInput, NotApproved, UnknownRun
 
 _NAMESPACE = uuid.UUID("0c5e52b1-3f0a-5b52-9f51-6f0b6a1f4c55")
@@ -154,8 +155,8 @@ class Store:
             connection.execute(sa.insert(tables.APPROVALS), [row])
             _note(connection, run_id, f"approved stage {stage}" if stage else "approved", reason)
 
-    def begin(self, run: Run, what: str, reverting: Collection[str] = ()) -> None:
-        """Note that a process works on the run, and lock its targets. Raises NotApproved, Held.
+    def begin(self, run: Run, what: str, fence: Fence, reverting: Collection[str] = ()) -> None:
+        """Note that a process works on the run, and lock its targets. Raises NotApproved, Held, LeaseLost.
 
         ``reverting``: the lanes to be taken back, which is kept with them, all at once: whoever resumes takes back
         these, and goes on with no other.
@@ -165,6 +166,7 @@ class Store:
                 f"run {run.id} waits for approval: read `stackmend show {run.id}`, then `stackmend approve {run.id}`"
             )
         with writing(self.engine) as connection:
+            fence.check(connection)
             locks.acquire(connection, run.id, list(run.plan.targets()))
             values: dict[str, Any] = {"outcome": None, "ended_at": None}
             if run.started_at is None:
@@ -174,16 +176,19 @@ class Store:
                 connection.execute(_MARK_REVERTING, [{"flow": lane_uuid(run.id, key)} for key in reverting])
             _note(connection, run.id, what, None)
 
-    def end(self, run: Run, outcome: str | None, unfinished: Sequence[str]) -> None:
-        """Note how the run ended, and give back every target but the ``unfinished``."""
+    def end(
+        self, run: Run, outcome: str | None, unfinished: Sequence[str], fence: Fence, why: str | None = None
+    ) -> None:
+        """Note how the run ended, and why; give back every target but the ``unfinished``. Raises LeaseLost."""
         with writing(self.engine) as connection:
+            fence.check(connection)
             held = set(locks.held_by(connection, run.id))
             locks.release(connection, run.id, held - set(unfinished))
             if outcome is not None:
                 # Together with the end: whoever dies right after it leaves a run that is over, and nobody's.
                 values = {"outcome": outcome, "ended_at": clock.now(), "owner": None, "lease_until": None}
                 connection.execute(sa.update(tables.RUNS).where(tables.RUNS.c.id == run.id).values(values))
-            _note(connection, run.id, outcome or "interrupted", None)
+            _note(connection, run.id, outcome or "interrupted", why)
 
     def note(self, run_id: str, what: str, detail: str | None = None) -> None:
         """Add to what happened to a run."""

@@ -107,7 +107,8 @@ class Working:
         shares = self._session.share is not None
         with Owned(self._store, self._run, self._take_over, self._session.lease_seconds, shares) as owned:
             reverting = only or () if what == REVERT else ()
-            self._store.begin(self._run, "resume" if what == EXECUTE and self._run.started_at else what, reverting)
+            begun = "resume" if what == EXECUTE and self._run.started_at else what
+            self._store.begin(self._run, begun, owned.fence, reverting)
             lanes = self._store.lanes(self._run)
             try:
                 self._run_lanes(what, owned, lanes, only)
@@ -166,7 +167,7 @@ class Working:
         over = outcome in (status.DONE, status.REVERTED)
         ended = {lane.key for lane in lanes if over or lane.state in _ENDED_WELL}
         unfinished = [target for lane in self._run.plan.lanes if lane.key not in ended for target in lane.locks]
-        self._store.end(self._run, outcome, unfinished)
+        self._store.end(self._run, outcome, unfinished, owned.fence)
         return outcome
 
 

@@ -10,7 +10,7 @@ import pytest
 from matrix import page
 from matrix.halting import Command, halted, sampled_owned
 from matrix.scenarios import SCENARIOS
-from matrix.stage import MakeStage, Stage
+from matrix.stage import Instant, MakeStage, Stage
 from mortality import Life, Nursery
 from waiting import until
 
@@ -65,6 +65,23 @@ def test_stopped_for_longer_than_its_lease(
             assert now == then, f"{what}, stopped at {at}: {late}"
         stage.as_undisturbed(f"stopped at {at}", played)
     record("split brain", name, **{"stopped, taken over, continued": OWNER_TIMES})
+
+
+def test_asleep_between_taking_a_run_and_beginning_with_it(
+    make_stage: MakeStage, nursery: Nursery, other: Nursery
+) -> None:
+    """It must not open again, when it wakes up, what somebody else has ended."""
+    stage = make_stage("reattach-volumes")
+    stage.desk.settings(lanes=1, settle=0.2, poll_interval=0.02, lease=2.0)
+    # Planned, approved, taken.
+    with halted(other, stage, Instant("after a commit", 3)) as command:
+        until(lambda: stage.state() != "running", "its lease has run out")
+        played = stage.go_on()
+        before = traces(stage)
+        late = command.to_its_end()
+    assert late.code == 5, late
+    assert traces(stage) == before
+    stage.as_undisturbed("stopped before it began", played)
 
 
 def resumed_by_two(stage: Stage, *nurseries: Nursery) -> list[Life]:

@@ -1,17 +1,19 @@
 """Nothing goes on behind a gate that did not hold: not at once, not by a resume, not by another lane's retry."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackmend.engine import planning, procedures, report, runs, status
+from stackmend.engine.ownership import Lease
 from stackmend.engine.plan import Lane, Stage
 from stackmend.engine.procedures import Draft, Procedure
 from stackmend.engine.step import Done, NotStarted, Seen, Step
 from stackmend.engine.store import Store
-from stackmend.errors import BadInput, Refused
+from stackmend.errors import BadInput, LeaseLost, Refused
 
 CLOUD = {"auth_url": "http://cloud.example"}
 
@@ -124,3 +126,21 @@ def test_a_gate_that_was_skipped_is_open(store: Store) -> None:
     runs.skip(store, run_id, "door:gate", "it is gone")
     runs.execute(store, run_id, session(house))
     assert sorted(house.opened) == ["attic", "hall"]
+
+
+def test_whoever_lost_the_run_after_its_last_lane_does_not_end_it(store: Store) -> None:
+    house, lost = House(), []
+
+    def told(lane: status.LaneStatus) -> None:
+        if len(house.opened) == 3 and not lost:
+            other = Lease.take(store.engine, store.find("tonight"), True, 60.0)
+            lost.append((other, store.events(store.find("tonight"))))
+
+    run_id, _ = store.create(planning.make(PROCEDURE, {}, {}, CLOUD), "tonight")
+    store.approve(run_id)
+    with pytest.raises(LeaseLost):
+        runs.execute(store, run_id, replace(session(house), told=told))
+    ((other, events),) = lost
+    assert store.events(run_id) == events
+    assert store.run(run_id).owner is not None
+    other.release()
