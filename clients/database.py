@@ -170,7 +170,10 @@ class Database:
         """The table; BadInput names what this schema lacks."""
         found = self._reflected().get(name)
         if found is None:
-            raise BadInput(f"The {self.name} database has no table {name}: this SQL is for another release.")
+            raise BadInput(
+                f"The {self.name} database has no table {name} that this account may read: grant it SELECT there, "
+                "or this SQL is for another release."
+            )
         missing = [column for column in columns if column not in found.c]
         if missing:
             raise BadInput(

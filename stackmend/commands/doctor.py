@@ -68,5 +68,6 @@ def _services(cloud: Any) -> str:
 def _rows(name: str, database: Any) -> str:
     missing = [table for table in _TABLES[name] if not database.has(table)]
     if missing:
-        raise BadInput(f"it has no table {', '.join(missing)}: is it {name}'s?")
+        told = ", ".join(missing)
+        raise BadInput(f"it has no table {told} that this account may read: is it {name}'s, and was SELECT granted?")
     return "its schema is known"
