@@ -15,7 +15,7 @@ PAUSE = 2.0
 # Servers that the shell loop is played for: each takes the same time, one behind the other.
 _LOOPED = 10
 # The most servers in a graph that is run: what it costs grows with the square of them.
-_GRAPHED = 1000
+_GRAPHED = 200
 
 
 def stackmend(town: Town) -> Cost:
