@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARTS := setup.cfg pyproject.toml
+# One more than there are processors: a good part of each test is waiting.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 
 .PHONY: demo test test-sim test-releases test-ha matrix lint doc clean
 # In order, also under -j: pytest's summary is the last thing that is read.
@@ -14,11 +16,11 @@ demo: $(VENV)/.with-lab
 
 test: lint doc
 	tests/hosts/install
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 # The part that needs neither root nor the real OpenStack lab.
 test-sim: lint doc
-	$(BIN)/python -m pytest -n auto -m 'not openstack and not hosts'
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not openstack and not hosts'
 
 # What holds on a real OpenStack, on each release that the lab has, one after another.
 test-releases: $(VENV)/.with-test
@@ -41,7 +43,7 @@ test-ha: $(VENV)/.with-test
 matrix: $(VENV)/.with-test
 	mkdir -p build
 	STACKMEND_TEST_EVERY=1 STACKMEND_MATRIX_LEDGER=build/matrix.jsonl STACKMEND_MATRIX_PAGE=doc/crash-matrix.md \
-	  $(BIN)/python -m pytest -n auto --dist loadgroup tests/crash tests/properties tests/openstack/test_killed.py \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/crash tests/properties tests/openstack/test_killed.py \
 	  || test $$? -eq 5
 
 lint: $(VENV)/.with-test
