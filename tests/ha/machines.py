@@ -2,11 +2,12 @@
 
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hosts.nspawn import Machine, debian
+from hosts.nspawn import Machine, debian, missing
 
 from stackmend.lab.control import SimulatedCloud
 
@@ -124,6 +125,8 @@ def _ip(*words: str) -> None:
 
 
 if __name__ == "__main__":
+    if what := missing():
+        sys.exit(what)
     # Made ahead, while there is a network to fetch Debian from.
     cluster_root()
     remote_root()
