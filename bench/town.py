@@ -4,8 +4,10 @@ Each call to it takes 200 ms and 32 are admitted at once, a boot takes 30 s and 
 Nothing is sped up: what takes a second takes a second.
 """
 
+import contextlib
 import math
 import os
+import sqlite3
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +24,8 @@ POWER_LOSS, EVACUATE = "power-loss", "evacuate-host"
 PROCEDURES = (POWER_LOSS, EVACUATE)
 # A heartbeat must advance for a cloud to count as ready: every process of the simulated one beats at the same moment.
 _BEAT, _DOWN_AFTER = 5.0, 60.0
+# Each row a minute before the next.
+_EARLIER = "strftime('%Y-%m-%d %H:%M:%S', {}, '-' || rowid || ' minutes')"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -65,12 +69,21 @@ class Town:
         self.host: str = seeded["hosts"][0]
         ids = list(seeded["servers"].values())
         self.victims = ids if self.procedure == POWER_LOSS else ids[:: self.hosts]
+        self._grow_old()
         self.cloud.snapshot()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cloud.stop()
         self._scratch.cleanup()
+
+    def _grow_old(self) -> None:
+        """As in a cloud that was there for a while: no two of its servers or volumes changed at the same time."""
+        for database, table in (("nova", "instances"), ("cinder", "volumes")):
+            path = self.cloud.description["databases"][database].removeprefix("sqlite:///")
+            times = ", ".join(f"{name} = {_EARLIER.format(name)}" for name in ("created_at", "updated_at"))
+            with contextlib.closing(sqlite3.connect(path, timeout=60)) as link, link:
+                link.execute(f"UPDATE {table} SET {times}")
 
     def strike(self) -> None:
         """The trouble, in a cloud that is whole again: its power fails and returns, or its first host dies."""

@@ -13,8 +13,8 @@ from living import MakeLiving, make_living  # noqa: F401
 SERVERS = 50
 POLL = 0.5
 # Lists that lanes poll together: servers, volumes, ports, and migrations or services. A lane that has just come does
-# not wait for the tick, so that each may be read four times in an interval. And the reads of before and after.
-POLLED, OTHERS = 4 * 4, 10
+# not wait for the tick, so that each may be read twice in an interval. And the reads of before and after.
+POLLED, OTHERS = 2 * 4, 25
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}")
 
 
