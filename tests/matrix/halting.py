@@ -59,8 +59,9 @@ class Command:
         return self._life.done()
 
     def go_on(self) -> None:
-        """Let it go on."""
-        os.kill(self.pid, signal.SIGCONT)
+        """Let it go on, unless it came to its end before it was stopped."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
 
     def another(self, words: Sequence[str]) -> Life:
         """Another command, of the same user, from its beginning to its end; this one has ended."""
@@ -130,20 +131,29 @@ def named(disturbance: Disturbance) -> str:
 
 def stands(pid: int) -> bool:
     """Whether all of a process has been stopped."""
+    return _kernel_state(pid) == "T"
+
+
+def _kernel_state(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
-    except FileNotFoundError:
-        return False
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 def paused(pid: int, store: Path) -> bool:
-    """Pause a process, unless that is while it writes to the run store: then it goes on, and False."""
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: stands(pid), "it stands still")
+    """Pause a process, unless that is while it writes to the run store: then it goes on, and False.
+
+    True as well where it came to its end meanwhile.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    until(lambda: _kernel_state(pid) in "TZX", "it stands still")
     with contextlib.closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as link:
         try:
             link.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
             return False
     return True
