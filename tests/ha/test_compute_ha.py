@@ -3,72 +3,20 @@
 import sys
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ha import bmc
-from ha.cluster import HOST, LISTENER, Cluster
-from ha.machines import CONTROLLER, accepts
-from hosts.bmc import SECRET as BMC_SECRET
+from ha.cluster import HOST, Cluster
 from hosts.compute import BACK
-from listening import SECRET
 from living import LivingDesk
 from waiting import until
 
-from stackmend.alarms.ledger import SAME, STARTED
+from stackmend.alarms.ledger import NO_RULE, SAME, STARTED
 from stackmend.engine.clock import parsed
 
 pytestmark = pytest.mark.ha
 ALL = {"disk", "db", "idle", "web"}
-# As doc/guide/compute-ha.md has it.
-RULE: dict[str, Any] = {
-    "name": "fenced by pacemaker",
-    "source": "pacemaker",
-    "match": {"name": "fencing", "host": {"regex": r"sim-c\d+"}},
-    "procedure": "evacuate-host",
-    "parameters": {"host": "{host}", "fenced": "{label.desc}", "dead": "fenced by pacemaker", "consent": "disk"},
-    "approval": "not",
-    "brake": {"most": 3, "seconds": 3600},
-}
-
-
-@pytest.fixture
-def operated(living: LivingDesk, cluster: Cluster, tmp_path: Path) -> LivingDesk:
-    """The desk, with a listener that the cluster's agents reach and a worker."""
-    (tmp_path / "bmc.secret").write_text(f"{BMC_SECRET}\n")
-    known = yaml.safe_load(Path(living.cloud.description["inventory"]).read_text())
-    fence = {"agent": "fence_redfish", "options": {**bmc.options(HOST), "password_file": str(tmp_path / "bmc.secret")}}
-    machine = cluster.compute
-    known["hosts"][HOST] = {"address": machine.address, "user": "root", "port": machine.port, "fence": fence}
-    Path(living.path("inventory.yaml")).write_text(yaml.safe_dump(known))
-    living.settings(inventory=living.path("inventory.yaml"), ssh=machine.ssh)
-    listen(living, tmp_path / "cluster")
-    living.process("worker")
-    return living
-
-
-def listen(desk: LivingDesk, tls: Path) -> None:
-    """Start `stackmend listen` with the rule, where the cluster's nodes reach it."""
-    secret = Path(desk.path("pacemaker.secret"))
-    secret.write_text(f"{SECRET}\n")
-    secret.chmod(0o600)
-    rules = {
-        "listen": f"{CONTROLLER}:{LISTENER}",
-        "certificate": str(tls / "tls.crt"),
-        "key": str(tls / "tls.key"),
-        "sources": {"pacemaker": {"hmac": str(secret)}},
-        "rules": [RULE],
-    }
-    Path(desk.path("alarms.yaml")).write_text(yaml.safe_dump(rules))
-    process = desk.process("listen", "--rules", desk.path("alarms.yaml"))
-
-    def answers() -> bool:
-        assert process.poll() is None, process.communicate()
-        return accepts(LISTENER)
-
-    until(answers, "stackmend listen answers", 60)
 
 
 class Fenced:
@@ -87,8 +35,7 @@ class Fenced:
 
     def _told(self) -> list[dict[str, Any]]:
         """The alarms about the fencing, oldest first, once each cluster node has told of it."""
-        rows = [row for row in self._json("alarm", "list") if (row["Name"], row["Host"]) == ("fencing", HOST)]
-        shown = [self._json("alarm", "show", str(row["Alarm"])) for row in reversed(rows)]
+        shown = [self._json("alarm", "show", str(row["Alarm"])) for row in fencings(self._desk, HOST)]
         return shown if {alarm["labels"]["reporter"] for alarm in shown} == {"ctl-1", "ctl-2"} else []
 
     def _ended(self) -> dict[str, Any]:
@@ -112,6 +59,17 @@ class Fenced:
             "the last server is up": parsed(up),
         }
         return "; ".join(f"{what} after {(at - self.killed).total_seconds():.1f} s" for what, at in moments.items())
+
+
+def fencings(desk: LivingDesk, node: str) -> list[dict[str, Any]]:
+    """The alarms about a node's fencing, oldest first, as they are listed."""
+    rows = desk.stackmend("alarm", "list", "-f", "json").data
+    return [row for row in reversed(rows) if (row["Name"], row["Host"]) == ("fencing", node)]
+
+
+def verdicts(desk: LivingDesk, node: str) -> set[str]:
+    """What became of them."""
+    return {row["Verdict"] for row in fencings(desk, node)}
 
 
 def everything_is_back(desk: LivingDesk) -> None:
@@ -187,3 +145,14 @@ def test_a_rebuild_that_fails_is_retried_elsewhere(operated: LivingDesk, cluster
     # Off as Pacemaker left it: this one is switched on by host-return itself.
     returned(operated, cluster)
     joined(cluster)
+
+
+def test_a_cluster_node_that_is_fenced_is_no_compute_host(operated: LivingDesk, cluster: Cluster) -> None:
+    first, second = cluster.members
+    second.end()
+    until(lambda: cluster.supply.orders(second.node), "Pacemaker has fenced the cluster node", 90)
+    until(lambda: cluster.online() == {first.node, HOST}, "the rest of the cluster goes on", 90)
+    until(lambda: verdicts(operated, second.node) == {NO_RULE}, "the one that is left has told of it: no rule", 60)
+    assert operated.stackmend("order", "list", "-f", "json").data == []
+    assert (cluster.compute.on, cluster.supply.orders(HOST)) == (True, [])
+    assert ("db", HOST) in operated.guests()
