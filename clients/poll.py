@@ -22,8 +22,6 @@ Fetch = Callable[[Collection[str], Collection[str]], Mapping[str, Row]]
 _GATHER = 0.25
 # Seconds between two looks at whether those who wait should stop.
 _HEED = 1.0
-# What no row is: a waiter that was never shown one.
-_UNSEEN: Row = {}
 
 
 class _Waiter:
@@ -35,7 +33,7 @@ class _Waiter:
         self.check = _in_this_context(check)
         self.settled = threading.Event()
         self.found: Any = None
-        self.row: Row | None = _UNSEEN
+        self.row: Row | None = None
         self.error: BaseException | None = None
 
     def stopped(self) -> bool:
@@ -48,7 +46,8 @@ class _Waiter:
 
     def show(self, row: Row | None) -> bool:
         """Show it the row as it is now; whether it waits no longer. A row that it was shown before tells it nothing."""
-        if row is self.row:
+        # That there still is none may: it can be too long by now.
+        if row is not None and row is self.row:
             return False
         self.row = row
         try:

@@ -69,3 +69,13 @@ def test_a_wait_that_ends_at_its_deadline(make_desk: Any) -> None:
     until(lambda: len(desk.cloud.calls()) > quiet, "the look at the computes")
     assert not [call for call in desk.cloud.calls()[quiet:] if call["path"].endswith("/servers/detail")]
     cloud.close()
+
+
+def test_what_is_not_there_is_asked_about_each_time(make_desk: Any) -> None:
+    """How long it has not been there may be what is waited for."""
+    make_desk(canned="demo")
+    cloud = Cloud.connect("sim")
+    polls, asked = Polls(cloud, 0.05), iter(range(100))
+    found = polls.migrations.wait("no-such-server", lambda row: (row is None and next(asked) == 2) or None, 10, go_on)
+    assert found is True
+    cloud.close()
