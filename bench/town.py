@@ -132,9 +132,9 @@ def lower_bound(procedure: str, hosts: int, victims: int) -> Cost:
     An evacuated server boots twice: nova rebuilds it, leaves it stopped, and is told to start it in its turn.
     """
     each, others = (1, hosts) if procedure == POWER_LOSS else (2, hosts - 1)
-    waves = math.ceil(math.ceil(victims / others) / BOOTS_A_HOST)
+    waves = max(each, math.ceil(each * math.ceil(victims / others) / BOOTS_A_HOST))
     calls = victims * each
-    return Cost(calls * CALL_SECONDS / CALLS_AT_ONCE + each * waves * BOOT_SECONDS, Counter(POST=calls))
+    return Cost(calls * CALL_SECONDS / CALLS_AT_ONCE + waves * BOOT_SECONDS, Counter(POST=calls))
 
 
 def environment(town: Town) -> dict[str, str]:

@@ -22,6 +22,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (POWER_LOSS, 1000, 5 * 30 + 1000 * 0.2 / 32, 1000),
         # 40 servers on 24 other hosts, two boots each; an evacuation and a start.
         (EVACUATE, 40, 2 * 30 + 80 * 0.2 / 32, 80),
+        # Ten on each of those: twenty boots, eight at once.
+        (EVACUATE, 240, 3 * 30 + 480 * 0.2 / 32, 480),
     ],
 )
 def test_the_lower_bound(

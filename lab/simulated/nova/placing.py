@@ -38,7 +38,8 @@ def choose(cloud: "Cloud", server: str, asked: str | None, avoid: str | None) ->
 
 
 def _load(cloud: "Cloud", host: str) -> int:
-    row = cloud.nova.one("SELECT count(*) AS n FROM instances WHERE host = ? AND deleted = 0", host)
+    """How many servers have room claimed there: those that are on their way too, as nova's scheduler counts."""
+    row = cloud.lab.one("SELECT count(*) AS n FROM allocations WHERE provider = ?", node(cloud, host)["uuid"])
     return int(row["n"]) if row else 0
 
 
