@@ -37,8 +37,7 @@ def execute(store: Store, run_id: str, session: Session, take_over: bool = False
     BadInput (already ended), LeaseLost, StoreError.
     """
     run = store.run(run_id)
-    check_resumable(store, run, take_over)
-    reverting = any(lane.state == status.REVERTING for lane in store.lanes(run))
+    reverting = any(lane.state == status.REVERTING for lane in check_resumable(store, run, take_over))
     return Working(store, run, session, take_over).go(REVERT if reverting else EXECUTE)
 
 
@@ -122,8 +121,11 @@ def abandon(store: Store, run_id: str, reason: str) -> None:
         store.end(run, status.ABANDONED, [], owned.fence, reason)
 
 
-def check_resumable(store: Store, run: Run, take_over: bool) -> None:
-    """Refuse, before the cloud is asked for anything, what can't be resumed. Raises BadInput, NotApproved, Held."""
+def check_resumable(store: Store, run: Run, take_over: bool) -> list[LaneStatus]:
+    """Refuse, before the cloud is asked for anything, what can't be resumed; returns the status of its lanes.
+
+    Raises BadInput, NotApproved, Held.
+    """
     if run.outcome in (status.DONE, status.ABANDONED, status.REVERTED):
         raise BadInput(f"run {run.id} has ended: {run.outcome}; `stackmend report {run.id}` tells what it did")
     if not run.approved:
@@ -145,6 +147,7 @@ def check_resumable(store: Store, run: Run, take_over: bool) -> None:
             f"run {run.id} has ended {run.outcome}, and nothing of it waits: `stackmend retry {run.id}` executes its "
             "failed steps again"
         )
+    return lanes
 
 
 def _skip(store: Store, run: Run, lane: Lane, step: str, reason: str) -> None:

@@ -217,6 +217,7 @@ class Store:
                 found[row.lane].append(dict(row._mapping))
         return found
 
+    @no_walks()
     def lanes(self, run: Run) -> list[status.LaneStatus]:
         """The status of each lane of a run."""
         return status.lane_statuses(run.plan, self.atoms(run.id), alive=run.owner is not None)
