@@ -5,7 +5,10 @@ import hashlib
 import hmac
 import http.client
 import json
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -14,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import yaml
 from waiting import until
 
 from stackmend.alarms import configuration
@@ -139,6 +143,33 @@ class Listening:
     def _busy(self) -> int:
         counts = self.ledger.counts()
         return counts[UNDECIDED] + counts[STARTING]
+
+
+class ListenProcess:
+    """`stackmend listen` as a process of its own on a free port, with these settings; `environment` if not ours."""
+
+    def __init__(
+        self, directory: Path, settings: Mapping[str, Any], store: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._log = directory / "listen.log"
+        rules = directory / "rules.yaml"
+        rules.write_text(yaml.safe_dump({"listen": "127.0.0.1:0", **settings}), encoding="utf-8")
+        words = ["listen", "--rules", str(rules), "--store", store]
+        with self._log.open("wb") as log:
+            command = [sys.executable, "-W", "ignore", "-m", "stackmend", *words]
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
+        found = until(lambda: re.search(r"listening at 127.0.0.1:(\d+)", self.log), "it listens")
+        self.port = int(found.group(1))
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def end(self, number: int) -> int:
+        """Send it a signal; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(30)
 
 
 def post(port: int, path: str, body: Any, headers: Mapping[str, str] = TOKEN) -> tuple[int, Any]:

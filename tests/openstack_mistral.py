@@ -23,9 +23,9 @@ _SERVICE = {"service_type": "workflow", "interface": "public"}
 
 
 class Mistral:
-    """Its API, as the administrator's client talks to it; ``settings`` are the executor's and the worker's."""
+    """Its API, as the administrator's client talks to it; ``more`` are settings of the executor's and the worker's."""
 
-    def __init__(self, lab: OpenStackLab, directory: Path) -> None:
+    def __init__(self, lab: OpenStackLab, directory: Path, more: Mapping[str, Any]) -> None:
         found = OpenStackConfig(config_files=[lab.description["clouds_yaml"]], load_envvars=False).get_one("lab")
         self.cloud = openstack.connection.Connection(config=found)
         self.directory = directory
@@ -36,7 +36,7 @@ class Mistral:
         self.environment = {**inherited, **named, **own}
         settings = {"poll_interval": 0.5, "settle": 3, "patience": 2, "store": self.store}
         projects = {"mistral_projects": [self.cloud.session.get_project_id()]}
-        (directory / "stackmend.yaml").write_text(yaml.safe_dump({**settings, **projects}), encoding="utf-8")
+        (directory / "stackmend.yaml").write_text(yaml.safe_dump({**settings, **projects, **more}), encoding="utf-8")
 
     def ask(self, method: str, path: str, **given: Any) -> Any:
         """One call; its answer as JSON."""
@@ -76,6 +76,11 @@ class Mistral:
         tasks = [task for item in ids for task in self.ask("GET", f"/executions/{item}/tasks")["tasks"]]
         return max((task for task in tasks if task["name"] == name), key=lambda task: str(task["created_at"]))
 
+    def hears(self, host: str) -> bool:
+        """Whether nova or neutron still hear of a host."""
+        services, agents = self.cloud.compute.services(host=host), self.cloud.network.agents(host=host)
+        return any(row.state == "up" for row in services) or any(row.is_alive for row in agents)
+
     def types(self, *words: str) -> subprocess.CompletedProcess[str]:
         """One command of an operator's, to its end."""
         command = [sys.executable, "-W", "ignore", "-m", "stackmend", *words]
@@ -83,15 +88,18 @@ class Mistral:
 
 
 @contextmanager
-def mistral_beside(lab: OpenStackLab, directory: Path) -> Iterator[Mistral]:
-    """The lab's Mistral with stackmend plugged in, and a worker; at the end the lab is as it was."""
+def mistral_beside(lab: OpenStackLab, directory: Path, *others: str, **settings: Any) -> Iterator[Mistral]:
+    """The lab's Mistral with stackmend plugged in, and a worker; at the end the lab is as it was.
+
+    ``others``: more of the lab's extra services. ``settings``: more of the worker's.
+    """
     plugged = _plugged(directory)
     variables = {"PYTHONPATH": str(plugged), "STACKMEND_CONFIG": str(directory / "stackmend.yaml")}
     try:
-        lab.up(extras=["mistral"], variables=variables)
+        lab.up(extras=["mistral", *others], variables=variables)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = Mistral(lab, directory)
+            found = Mistral(lab, directory, settings)
         with found.cloud, _worker(found):
             yield found
     finally:

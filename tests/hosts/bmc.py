@@ -1,13 +1,17 @@
 """Management controllers that are programs: sushy-tools' Redfish with TLS and passwords, OpenIPMI's ipmi_sim."""
 
+import base64
 import contextlib
 import datetime
 import ipaddress
+import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,14 +57,15 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def redfish(directory: Path, system: str) -> Iterator[int]:
-    """A Redfish controller of one system; its port."""
+def redfish(directory: Path, *systems: str) -> Iterator[int]:
+    """A Redfish controller of these systems; its port."""
     port = _free_port(socket.SOCK_STREAM)
     _certificate(directory)
     secret = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()
     (directory / "htpasswd").write_text(f"{USER}:{secret}\n")
+    fakes = [{"uuid": system, "name": system, "power_state": "On", "nics": []} for system in systems]
     (directory / "sushy.conf").write_text(
-        f"SUSHY_EMULATOR_FAKE_SYSTEMS = [{{'uuid': {system!r}, 'name': {system!r}, 'power_state': 'On', 'nics': []}}]\n"
+        f"SUSHY_EMULATOR_FAKE_SYSTEMS = {fakes!r}\n"
         f"SUSHY_EMULATOR_SSL_CERT = {str(directory / 'bmc.crt')!r}\n"
         f"SUSHY_EMULATOR_SSL_KEY = {str(directory / 'bmc.key')!r}\n"
         f"SUSHY_EMULATOR_AUTH_FILE = {str(directory / 'htpasswd')!r}\n"
@@ -71,6 +76,17 @@ def redfish(directory: Path, system: str) -> Iterator[int]:
     command = [emulator, "--config", str(directory / "sushy.conf"), "--fake", "-i", "127.0.0.1", "-p", str(port)]
     with _running(command, directory / "sushy.log", lambda: _listens(port)):
         yield port
+
+
+def power(port: int, system: str) -> str:
+    """What a Redfish controller says of a system's power: On, Off."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    login = base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
+    url = f"https://127.0.0.1:{port}/redfish/v1/Systems/{system}"
+    asked = urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})
+    with urllib.request.urlopen(asked, timeout=20, context=context) as answer:
+        return str(json.load(answer)["PowerState"])
 
 
 @contextlib.contextmanager

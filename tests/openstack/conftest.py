@@ -12,10 +12,12 @@ from stackmend.lab.openstack.control import OpenStackLab
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say who was killed, and with which seed."""
+    """Say who was killed, and with which seed; and how long it was from an alarm to the last server."""
+    titles = {"killed": "killed on the real OpenStack", "alarm": "after an alarm on the real OpenStack"}
     for report in terminalreporter.stats.get("passed", []):
-        for told in [value for name, value in report.user_properties if name == "killed"]:
-            terminalreporter.write_line(f"killed on the real OpenStack: {told}")
+        for name, told in report.user_properties:
+            if name in titles:
+                terminalreporter.write_line(f"{titles[name]}: {told}")
 
 
 @pytest.fixture

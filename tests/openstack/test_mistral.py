@@ -103,7 +103,7 @@ def test_a_host_failure_is_approved_fails_and_goes_on_by_the_same_run(
     assert records(openstack_lab) == []
 
     openstack_lab.host(source, "power-off")
-    until(lambda: not alive(mistral, source), f"{source} is silent", 90)
+    until(lambda: not mistral.hears(source), f"{source} is silent", 90)
     mistral.run_again(mend)
     ended = mistral.until(execution, "SUCCESS", 240)
     report = json.loads(ended["output"])["evacuated"]
@@ -129,12 +129,6 @@ def test_mistral_drives_a_plan_by_itself(mistral: Mistral, town: Town) -> None:
         until(lambda asked=asked: mistral.task(execution, asked)["state"] == "SUCCESS", f"{asked} goes on", 30)
     mistral.until(execution, "SUCCESS")
     assert reboots(mistral, web) == before + 1
-
-
-def alive(mistral: Mistral, host: str) -> bool:
-    """Whether nova or neutron still hear of a host."""
-    services, agents = mistral.cloud.compute.services(host=host), mistral.cloud.network.agents(host=host)
-    return any(row.state == "up" for row in services) or any(row.is_alive for row in agents)
 
 
 def reboots(mistral: Mistral, server: str) -> int:
