@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from matrix.page import SEED
-from matrix import page
+from matrix.page import SEED, WHOLE
 from mortality import KILLED
 from openstack_operator import Operator
 
-KILLS, LEAST = (12, 10) if page.WHOLE else (4, 3)
+KILLS, LEAST = (12, 10) if WHOLE else (4, 3)
 _KEY = "work"
 _MOST_COMMANDS = KILLS + 8
 _TYPED = ("approve", "resume", "report")
