@@ -1,4 +1,7 @@
-"""One real OpenStack for a whole test session: the one that $STACKMEND_LAB_DIRECTORY names, or one of its own."""
+"""A real OpenStack for a whole test session: the one that $STACKMEND_LAB_DIRECTORY names, or one of its own.
+
+Under pytest-xdist there are two of them, side by side: what needs the services around nova has its own.
+"""
 
 import os
 from collections.abc import Iterator
@@ -18,24 +21,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--openstack-release", choices=list(RELEASES), default="", help=told)
 
 
+_NAMED = "STACKMEND_LAB_DIRECTORY"
+# Those that start Mistral and Aodh, or change the services' policies.
+_AROUND = frozenset(["test_alarms.py", "test_mistral.py", "test_rights.py"])
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under pytest-xdist there is one lab too, so one worker runs everything that needs it (--dist loadgroup)."""
+    """A lab has one user at a time: all that needs it is run by one worker (--dist loadgroup)."""
     for item in items:
         if item.get_closest_marker("openstack"):
-            item.add_marker(pytest.mark.xdist_group("openstack"))
+            apart = item.path.name in _AROUND and _NAMED not in os.environ
+            item.add_marker(pytest.mark.xdist_group("openstack, around it" if apart else "openstack"))
 
 
 def _free_ports() -> int:
-    """The usual ports; the next that are free, where a session that was killed has left its lab on them."""
-    bases = range(DEFAULT_PORT_BASE, DEFAULT_PORT_BASE + 5000, 1000)
+    """Ports of this worker's own; the next that are free, where a session that was killed has left its lab on them."""
+    first = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 5
+    bases = [DEFAULT_PORT_BASE + (first + number) % 5 * 1000 for number in range(5)]
     return next(base for base in bases if not any(health.connects(port) for port in (base + 6, base)))
 
 
 @pytest.fixture(scope="session")
 def openstack_lab(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStackLab]:
     """The lab, up. One of our own is clean, and removed at the end; one that is named stays up as it is left."""
-    named = os.environ.get("STACKMEND_LAB_DIRECTORY")
+    named = os.environ.get(_NAMED)
     lab = OpenStackLab(Path(named) if named else tmp_path_factory.mktemp("openstack"))
     try:
         release = pytestconfig.getoption("--openstack-release")
