@@ -1,6 +1,7 @@
 """A listener on a port of its own, and those who post to it."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -174,12 +175,11 @@ class ListenProcess:
 
 def post(port: int, path: str, body: Any, headers: Mapping[str, str] = TOKEN) -> tuple[int, Any]:
     """Post ``body`` (bytes, or what is made JSON of); the status and the body of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    connection.request("POST", path, data, {"Content-Type": "application/json", **headers})
-    answer = connection.getresponse()
-    text = answer.read()
-    connection.close()
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("POST", path, data, {"Content-Type": "application/json", **headers})
+        with contextlib.closing(connection.getresponse()) as answer:
+            text = answer.read()
     return answer.status, json.loads(text) if text.startswith(b"{") else text
 
 
