@@ -27,9 +27,6 @@ def next_command(run_id: str, state: str, counts: Mapping[str, int]) -> str | No
     """What to type next."""
     if state == status.DONE_WITH_EXCEPTIONS and status.FAILED not in counts:
         return f"stackmend report {run_id}"
-    if state == status.WAITING_OPERATOR and status.FAILED in counts:
-        # Once it is approved, what is before it is not tried again.
-        return f"stackmend retry {run_id}"
     return {
         status.WAITING_APPROVAL: f"stackmend approve {run_id}",
         status.WAITING_OPERATOR: f"stackmend approve {run_id}",

@@ -74,23 +74,13 @@ def revert(
 def retry(store: Store, run_id: str, session: Session, lanes: list[str] | None = None) -> str | None:
     """Execute the failed steps again (of the lanes named, or of all), then what follows them.
 
-    What lies before a held stage that was approved is left: what it was for is over (a server would leave a host that
-    is back, and nothing would bring it home).
     Where lanes could not be reverted, that is what is tried again, and nothing else.
     """
     run = store.run(run_id)
     found = [lane for lane in store.lanes(run) if not lanes or {lane.key, lane.title} & set(lanes)]
     if reverting := {lane.key for lane in found if lane.state in _TO_REVERT}:
         return Working(store, run, session, take_over=False).go(REVERT, reverting)
-    failed = {
-        lane.key: status.closed_by(run.plan, lane, run.approvals) for lane in found if lane.state == status.FAILED
-    }
-    wanted = {key for key, closing in failed.items() if closing is None}
-    if closings := [stage.name for stage in failed.values() if stage and not wanted]:
-        raise BadInput(
-            f"what failed in run {run_id} was to be done before stage {closings[0]}, which was approved, and is not "
-            f"tried again: end it with `stackmend skip {run_id} STEP`, and make a new plan for what is left to do"
-        )
+    wanted = {lane.key for lane in found if lane.state == status.FAILED}
     if not wanted:
         raise BadInput(
             f"run {run_id} has no failed step to retry{' there' if lanes else ''}: see `stackmend status {run_id}`"

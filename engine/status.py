@@ -138,16 +138,6 @@ def held_at(plan: Plan, lanes: Sequence[LaneStatus], approved: Collection[str]) 
     return None
 
 
-def closed_by(plan: Plan, lane: LaneStatus, approved: Collection[str]) -> Stage | None:
-    """The stage, approved by an operator, that ended the part of the work to which a lane belongs."""
-    behind = False
-    for stage in plan.stages:
-        if behind and stage.hold and stage.name in approved:
-            return stage
-        behind = behind or stage.name == lane.stage
-    return None
-
-
 def counts(lanes: Iterable[LaneStatus]) -> dict[str, int]:
     """How many lanes are in each state."""
     return dict(Counter(lane.state for lane in lanes))

@@ -56,7 +56,7 @@ PARAMETERS = (
 )
 STAGES = (
     Stage("close", "others are muted, and the host takes no new servers", gate=True),
-    Stage("drain", "its servers leave"),
+    Stage("drain", "its servers leave", gate=True),
     Stage("stop", "nothing runs there, and nova-compute is kept from starting", gate=True),
     Stage("back", "the host comes back", gate=True, hold="do the work on the host; it may be rebooted or switched off"),
     Stage("home", "its servers come home, or start again"),

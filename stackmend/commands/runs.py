@@ -214,8 +214,6 @@ class Approve(OnRun):
             store.approve(run_id, parsed_args.reason, held.name if held else PLAN)
             what = f"stage {held.name} of run {run_id}" if held else f"run {run_id}"
             self.say(f"{what} is approved by {whoami()}: `stackmend resume {run_id}` executes it")
-            if failed := [lane.title for lane in store.lanes(run) if held and lane.state == status.FAILED]:
-                self.say(f"what failed before it is not tried again: {', '.join(failed)}")
 
 
 class Abandon(OnRun):

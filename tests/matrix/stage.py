@@ -168,12 +168,10 @@ class Stage:
         }
 
     def state(self) -> str | None:
-        """The run's state, None while there is no run; what failed comes before that the rest is held."""
+        """The run's state, None while there is no run."""
         if not self.desk.stackmend("list", "-f", "json").data:
             return None
-        found = self.desk.status("work")
-        held = found["state"] == "awaiting-operator"
-        return "needs-hands" if held and "failed" in found["counts"] else str(found["state"])
+        return str(self.desk.status("work")["state"])
 
     def due(self) -> list[str]:
         """What is to be typed now, as `status` tells it; nothing at the end."""
