@@ -50,6 +50,21 @@ def capture(
             f"the capture is empty: none of the cloud's {len(found)} servers is in scope; "
             "is this the right cloud, with an administrator's rights?"
         )
+    return {
+        "format": FORMAT,
+        "taken_at": clock.now(),
+        "scope": asdict(scope),
+        "source": "api and sql" if databases else "api",
+        "databases": sorted(databases),
+        "legacy": disk_survey.is_legacy(databases),
+        "groups": [_group(row) for row in reads.server_groups(cloud)],
+        "servers": _entries(cloud, databases, chosen, labels, mappings),
+    }
+
+
+def _entries(
+    cloud: Cloud, databases: Databases, chosen: list[Row], labels: Collection[str], mappings: bool
+) -> list[Row]:
     ids = [row["id"] for row in chosen]
     with ThreadPoolExecutor(disk_survey.READERS) as pool:
         by_server = pool.submit(lambda: disk_survey.by(reads.ports_of(cloud, ids, "device_id"), "device_id"))
@@ -65,7 +80,7 @@ def capture(
         _server(row, listed[row["id"]], attached.get(row["id"], {}), ports.get(row["id"], []), volumes, modes, rows)
         for row in chosen
     ]
-    servers = [
+    return [
         {
             **entry,
             "image_properties": images.properties(row, entry["disks"], volumes, pictures),
@@ -74,16 +89,6 @@ def capture(
         }
         for row, entry in zip(chosen, entries, strict=True)
     ]
-    return {
-        "format": FORMAT,
-        "taken_at": clock.now(),
-        "scope": asdict(scope),
-        "source": "api and sql" if databases else "api",
-        "databases": sorted(databases),
-        "legacy": disk_survey.is_legacy(databases),
-        "groups": [_group(row) for row in reads.server_groups(cloud)],
-        "servers": servers,
-    }
 
 
 def _lean(row: Row) -> Row:
