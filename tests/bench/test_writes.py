@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from bench import trivial
-from stackmend.engine import runs, status, tables
+from stackmend.engine import procedures, runs, status, tables
 from stackmend.engine.coordinator import Limits
 from stackmend.engine.database import writing
 from stackmend.engine.ownership import Lease
@@ -63,9 +63,9 @@ class Counted:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store of its own."""
-    trivial.install()
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store of its own; the catalogue holds the bench's procedure for this test only."""
+    monkeypatch.setitem(procedures.catalogue(), trivial.PROCEDURE.name, trivial.PROCEDURE)
     found = Store(f"sqlite:///{tmp_path}/runs.sqlite")
     yield found
     found.close()
