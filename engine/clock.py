@@ -1,5 +1,6 @@
 """Time as it is stored: UTC, ISO 8601, to the millisecond; and seconds that nobody can set."""
 
+import functools
 import pathlib
 import time
 from datetime import UTC, datetime
@@ -25,8 +26,9 @@ def age(text: str) -> float:
     return (datetime.now(UTC) - parsed(text)).total_seconds()
 
 
+@functools.cache
 def boot() -> str:
-    """The id of this machine's boot, empty where it is not to be had."""
+    """The id of this machine's boot, which no process outlives; empty where it is not to be had."""
     try:
         return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
