@@ -49,6 +49,8 @@ class LaneRunner:
         self._drain = drain or threading.Event()
         detail = self._detail(work, lane, backend)
         flow = helpers.flow_from_detail(detail)
+        # What the steps were built from is stored, and much: thousands of lanes may be under way.
+        detail.meta = {}
         # The class itself, not helpers.load: looking an entry point up costs more than running the lane.
         self._engine = LaneEngine(flow, detail, backend)
         self._steps: list[Step] = [node for node, _ in flow.iter_nodes()]
@@ -118,11 +120,12 @@ class LaneRunner:
     def _detail(work: Work, lane: Lane, backend: LaneBackend) -> models.FlowDetail:
         identity = lane_uuid(work.run_id, lane.key)
         stored = backend.get_connection().flow_details(identity)
-        return _created(work, lane, identity, backend) if stored is None else stored
+        return _created(work, lane.key, identity, backend) if stored is None else stored
 
 
-def _created(work: Work, lane: Lane, identity: str, backend: LaneBackend) -> models.FlowDetail:
+def _created(work: Work, key: str, identity: str, backend: LaneBackend) -> models.FlowDetail:
     """Store a lane's logbook, flow and atoms, all at once."""
+    lane = backend.get_connection().planned(work.run_id, key)
     book = models.LogBook(lane.key, uuid=identity)
     book.meta = {"run": work.run_id}
     detail = models.FlowDetail(lane.key, uuid=identity)

@@ -8,6 +8,7 @@ It stores what TaskFlow's SQLAlchemy backend stores, in the same tables, and dif
 * rows go through the run's Writer, which groups commits and refuses to write for a process that lost the run.
 """
 
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from taskflow.persistence.backends import impl_sqlalchemy
 
 from stackmend.engine import tables
 from stackmend.engine.database import reading
+from stackmend.engine.plan import Lane
 from stackmend.engine.writer import Writer
 
 _ENDED = frozenset([states.SUCCESS, states.FAILURE, states.REVERTED])
@@ -32,12 +34,13 @@ _UPDATE_ATOM = (
     .values({name: sa.bindparam(name) for name in _WRITTEN})
 )
 _UPDATE_FLOW = (
-    sa.update(tables.FLOWS)
-    .where(tables.FLOWS.c.uuid == sa.bindparam("flow"))
-    .values(state=sa.bindparam("state"), meta=sa.bindparam("meta"))
+    sa.update(tables.FLOWS).where(tables.FLOWS.c.uuid == sa.bindparam("flow")).values(state=sa.bindparam("state"))
 )
 _SELECT_FLOW = sa.select(tables.FLOWS).where(tables.FLOWS.c.uuid == sa.bindparam("flow"))
 _SELECT_ATOMS = sa.select(tables.ATOMS).where(tables.ATOMS.c.parent_uuid == sa.bindparam("flow"))
+_SELECT_PLANNED = sa.select(tables.LANES.c.planned).where(
+    tables.LANES.c.run_id == sa.bindparam("run"), tables.LANES.c.key == sa.bindparam("lane")
+)
 _INSERT_BOOK = sa.insert(tables.LOGBOOKS)
 _INSERT_FLOWS = sa.insert(tables.FLOWS)
 _INSERT_ATOMS = sa.insert(tables.ATOMS)
@@ -89,7 +92,7 @@ class LaneConnection(impl_sqlalchemy.Connection):
             self._writer.write((_ADD_ATOMS, [atom_row(atom, flow_detail.uuid) for atom in new]))
             self._known.update(atom.uuid for atom in new)
         if flow_detail.state in _ENDED:
-            row = {"flow": flow_detail.uuid, "state": flow_detail.state, "meta": flow_detail.meta}
+            row = {"flow": flow_detail.uuid, "state": flow_detail.state}
             self._writer.write((_UPDATE_FLOW, [row]))
         return flow_detail
 
@@ -112,6 +115,12 @@ class LaneConnection(impl_sqlalchemy.Connection):
                 detail.add(self._converter.convert_atom_detail(atom._mapping))
                 self._known.add(atom.uuid)
         return detail
+
+    def planned(self, run_id: str, key: str) -> Lane:
+        """A lane with all that it was planned with. Raises StoreError."""
+        with reading(self._engine) as connection:
+            text = connection.execute(_SELECT_PLANNED, {"run": run_id, "lane": key}).scalar_one()
+        return Lane.from_json(json.loads(text))
 
 
 def atom_row(atom: models.AtomDetail, flow_uuid: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import pathlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -55,6 +55,14 @@ class Lane:
     def to_json(self) -> dict[str, Any]:
         """The lane as plain JSON."""
         return asdict(self)
+
+    def text(self) -> str:
+        """The lane as JSON text."""
+        return _dumped(self)
+
+    def outline(self) -> "Lane":
+        """The lane without its facts and its steps' effects: thousands of them are kept while a run is worked on."""
+        return replace(self, facts={}, steps=[replace(step, effects=[]) for step in self.steps])
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Lane":
@@ -108,9 +116,13 @@ class Plan:
         """The plan as plain JSON, digest included."""
         return asdict(self)
 
-    def text(self) -> str:
-        """The plan as JSON text, digest included."""
-        return json.dumps(vars(self), ensure_ascii=False, default=vars)
+    def parts(self) -> Iterator[str]:
+        """The plan as JSON text, digest included, in parts: the whole may be tens of megabytes."""
+        return _canonical(vars(self))
+
+    def head(self) -> str:
+        """The plan as JSON text without its lanes."""
+        return "".join(replace(self, lanes=[]).parts())
 
     def frozen(self) -> "Plan":
         """The plan with its digest filled in."""
@@ -145,11 +157,11 @@ def digest_of(data: Mapping[str, Any]) -> str:
 
 
 def _canonical(data: Mapping[str, Any]) -> Iterator[str]:
-    """What json.dumps makes of it with sorted keys, in parts: each entry of a long list is one."""
+    """What json.dumps makes of it with sorted keys, in parts: each entry of a list, or of what is passed by, is one."""
     yield "{"
     for number, (key, value) in enumerate(sorted(data.items())):
         yield f"{',' if number else ''}{_dumped(key)}:"
-        if isinstance(value, list):
+        if isinstance(value, list | Iterator):
             yield "["
             yield from (f"{',' if place else ''}{_dumped(item)}" for place, item in enumerate(value))
             yield "]"
@@ -166,15 +178,36 @@ def from_json(data: Any, where: str) -> Plan:
     """The plan in ``data``, read from ``where``. Raises PlanRefused when it is not one, or was edited."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise PlanRefused(f"{where} is not a plan of this stackmend (format {FORMAT}): make one with `stackmend plan`")
-    if digest_of(data) != data.get("digest"):
+    if not isinstance(data.get("lanes"), list):
+        raise PlanRefused(f"{where} is not a complete plan: it has no lanes")
+    return assembled(data, iter(data["lanes"]), where)
+
+
+def assembled(
+    head: Mapping[str, Any], lanes: Iterator[Any], where: str, kept: Callable[[Lane], Lane] = lambda lane: lane
+) -> Plan:
+    """The plan of this ``head``, whose lanes pass by one after the other; of each is kept what ``kept`` says.
+
+    Raises PlanRefused when it is not complete, or was edited.
+    """
+    found: list[Lane] = []
+
+    def passing() -> Iterator[Any]:
+        for lane in lanes:
+            found.append(kept(Lane.from_json(lane)))
+            yield lane
+
+    try:
+        intact = digest_of({**head, "lanes": passing()}) == head.get("digest")
+        plan = _built(head, found)
+    except (KeyError, TypeError) as error:
+        raise PlanRefused(f"{where} is not a complete plan: {error}") from None
+    if not intact:
         raise PlanRefused(
             f"{where} was changed after it was made: its digest no longer fits, so nothing of it is run; "
             "make a new plan with the parameters you want"
         )
-    try:
-        return _built(data)
-    except (KeyError, TypeError) as error:
-        raise PlanRefused(f"{where} is not a complete plan: {error}") from None
+    return plan
 
 
 def read(path: str) -> Plan:
@@ -195,26 +228,28 @@ def write(plan: Plan, path: str) -> None:
 
 def write_json(data: Any, path: str) -> None:
     """Write ``data`` to a file only its owner may read. Raises BadInput when it can't be written."""
-    write_text(json.dumps(data, indent=1, ensure_ascii=False), path)
+    write_text([json.dumps(data, indent=1, ensure_ascii=False)], path)
 
 
-def write_text(text: str, path: str) -> None:
-    """Write a line of text to a file only its owner may read. Raises BadInput when it can't be written."""
+def write_text(parts: Iterable[str], path: str) -> None:
+    """Write a text, in parts, to a file only its owner may read. Raises BadInput when it can't be written."""
     target = pathlib.Path(path)
     try:
         target.touch(mode=0o600)
-        target.write_text(text + "\n", encoding="utf-8")
+        with target.open("w", encoding="utf-8") as file:
+            file.writelines(parts)
+            file.write("\n")
     except OSError as error:
         raise BadInput(f"{path} can't be written: {error.strerror}") from None
 
 
-def _built(data: dict[str, Any]) -> Plan:
+def _built(data: Mapping[str, Any], lanes: list[Lane]) -> Plan:
     known = {item.name for item in fields(Plan)}
     if extra := set(data) - known:
         raise TypeError(f"it has the unknown entries {', '.join(sorted(extra))}")
     parts: dict[str, Sequence[Any]] = {
         "stages": [_of_kind(Stage, stage) for stage in data["stages"]],
-        "lanes": [Lane.from_json(lane) for lane in data["lanes"]],
+        "lanes": lanes,
         "verdicts": [_of_kind(Verdict, verdict) for verdict in data["verdicts"]],
     }
     return _of_kind(Plan, {**data, **parts})

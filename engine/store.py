@@ -1,9 +1,10 @@
 """The run store: which runs there are, what was approved, what happened to them."""
 
+import itertools
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from stackmend.engine import clock, locks, status, tables
 from stackmend.engine.database import open_database, reading, writing
 from stackmend.engine.garbage import no_walks
 from stackmend.engine.ownership import Owner, living, whoami
-from stackmend.engine.plan import Plan, from_json, lane_uuid
+from stackmend.engine.plan import Lane, Plan, assembled, lane_uuid
 from stackmend.engine.writer import Fence
 from stackmend.errors import BadInput, NotApproved, UnknownRun
 
@@ -24,13 +25,15 @@ _MARK_REVERTING = (
     .where(tables.ATOMS.c.parent_uuid == sa.bindparam("flow"), tables.ATOMS.c.state != states.PENDING)
     .values(intention=states.REVERT)
 )
+# Lanes with their facts in memory at once; a server takes only so much in one message, too.
+_LANES_AT_ONCE = 100
 # What an approval is for: the plan, or else the stage of that name.
 PLAN = ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its row tells it, with its plan."""
+    """One run as its row tells it, with the outline of its plan (Lane.outline): ``Store.plan`` has all of it."""
 
     id: str
     key: str
@@ -79,8 +82,9 @@ class Store:
             if known is not None:
                 return run_id, False
             connection.execute(sa.insert(tables.RUNS), [_run_row(run_id, key, plan)])
-            if plan.lanes:
-                connection.execute(sa.insert(tables.LANES), _lane_rows(run_id, plan))
+            rows = _lane_rows(run_id, plan)
+            while some := list(itertools.islice(rows, _LANES_AT_ONCE)):
+                connection.execute(sa.insert(tables.LANES), some)
             _note(connection, run_id, "planned", plan.digest)
         return run_id, True
 
@@ -100,7 +104,7 @@ class Store:
         return str(found[0])
 
     def run(self, run_id: str) -> Run:
-        """A run with its plan. Raises UnknownRun."""
+        """A run with its plan's outline. Raises UnknownRun."""
         columns = [column for column in tables.RUNS.c if column.name != "plan"]
         with reading(self.engine) as connection:
             row = connection.execute(sa.select(*columns).where(tables.RUNS.c.id == run_id)).first()
@@ -110,7 +114,7 @@ class Store:
         return Run(
             row.id,
             row.key,
-            self._plan(run_id, row.digest),
+            self._outline(run_id, row.digest),
             row.created_at,
             row.created_by,
             row.started_at,
@@ -120,16 +124,24 @@ class Store:
             frozenset(approval.stage for approval in approvals if approval.digest == row.digest),
         )
 
+    def plan(self, run_id: str) -> Plan:
+        """A run's whole plan. Raises UnknownRun."""
+        return self._read(self.run(run_id).id, lambda lane: lane)
+
+    def _outline(self, run_id: str, digest: str) -> Plan:
+        """Of the run's plan, what is kept; that of the last run is: a large one takes seconds to read."""
+        if self._last is None or self._last.digest != digest:
+            self._last = self._read(run_id, Lane.outline)
+        return self._last
+
     @no_walks()
-    def _plan(self, run_id: str, digest: str) -> Plan:
-        """The run's plan; the one that was read last is kept: a large one takes seconds to read, and much room."""
-        plan = self._last
-        if plan is None or plan.digest != digest:
-            with reading(self.engine) as connection:
-                query = sa.select(tables.RUNS.c.plan).where(tables.RUNS.c.id == run_id)
-                text = connection.execute(query).scalar_one()
-            plan = self._last = from_json(json.loads(text), f"the stored plan of run {run_id}")
-        return plan
+    def _read(self, run_id: str, kept: Callable[[Lane], Lane]) -> Plan:
+        lanes = tables.LANES.c
+        query = sa.select(lanes.planned).where(lanes.run_id == run_id).order_by(lanes.position)
+        with reading(self.engine) as connection:
+            head = connection.execute(sa.select(tables.RUNS.c.plan).where(tables.RUNS.c.id == run_id)).scalar_one()
+            texts = connection.execution_options(yield_per=_LANES_AT_ONCE).execute(query).scalars()
+            return assembled(json.loads(head), map(json.loads, texts), f"the stored plan of run {run_id}", kept)
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run, newest first, without its plan."""
@@ -231,18 +243,17 @@ def _run_row(run_id: str, key: str, plan: Plan) -> dict[str, Any]:
         "version": plan.version,
         "cloud": plan.cloud.get("auth_url", ""),
         "digest": plan.digest,
-        "plan": plan.text(),
+        "plan": plan.head(),
         "created_at": clock.now(),
         "created_by": whoami(),
         "epoch": 0,
     }
 
 
-def _lane_rows(run_id: str, plan: Plan) -> list[dict[str, Any]]:
-    return [
-        {"run_id": run_id, "key": lane.key, "position": position, "flow_uuid": lane_uuid(run_id, lane.key)}
-        for position, lane in enumerate(plan.lanes)
-    ]
+def _lane_rows(run_id: str, plan: Plan) -> Iterator[dict[str, Any]]:
+    for position, lane in enumerate(plan.lanes):
+        row = {"run_id": run_id, "key": lane.key, "position": position, "flow_uuid": lane_uuid(run_id, lane.key)}
+        yield {**row, "planned": lane.text()}
 
 
 def _approvals(run_id: str) -> sa.Select[Any]:

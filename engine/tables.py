@@ -21,7 +21,7 @@ _LONG = taskflow_tables.LONG
 # Counts what was added to the tables below: a release that knows less goes on without it (engine.layout).
 REVISION = 1
 # Another one only where a release that knows less could not go on.
-LAYOUT_NUMBER = 1
+LAYOUT_NUMBER = 2
 LAYOUT = sa.Table(
     "stackmend_layout",
     METADATA,
@@ -38,6 +38,7 @@ RUNS = sa.Table(
     sa.Column("version", sa.String(32), nullable=False),
     sa.Column("cloud", sa.String(255), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
+    # All of it but its lanes.
     sa.Column("plan", _LONG, nullable=False),
     sa.Column("created_at", sa.String(32), nullable=False),
     sa.Column("created_by", sa.String(255), nullable=False),
@@ -58,6 +59,8 @@ LANES = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     # uuid of the lane's logbook and of the one flow in it; the rows come with the lane's admission.
     sa.Column("flow_uuid", sa.String(36), nullable=False),
+    # The lane as it was planned. A row each: a plan of thousands of servers is more than a server takes at once.
+    sa.Column("planned", _LONG, nullable=False),
 )
 
 LOCKS = sa.Table(

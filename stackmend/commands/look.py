@@ -58,7 +58,7 @@ class Show(OnRun):
         """The plan, and what came of it."""
         with self.store(parsed_args) as store:
             run_id = store.find(parsed_args.run)
-            plan = store.run(run_id).plan
+            plan = store.plan(run_id)
             data = report.report(store, run_id)
         steps = [f"  {step['state']:<12} {step['name']}" for lane in data["lanes"] for step in lane["steps"]]
         self.show(parsed_args, {"plan": plan.to_json(), "report": data}, "\n".join([text.plan(plan), "", *steps]))

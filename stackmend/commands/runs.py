@@ -116,7 +116,7 @@ class RunProcedure(Asking, Started):
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             # On one line: indented, a plan of thousands of servers takes seconds to write, and much room.
-            write_text(plan.text(), str(directory / f"{run_id}.json"))
+            write_text(plan.parts(), str(directory / f"{run_id}.json"))
         except (OSError, BadInput) as error:
             self.say(f"the plan and its capture could not be copied to {directory}: {error}; they are in the run store")
 
