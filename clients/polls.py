@@ -11,13 +11,18 @@ from stackmend.clients.poll import Poll, Row
 
 # A row's time of change can be this much behind the moment at which it can be read (clocks, transactions).
 _OVERLAP = timedelta(seconds=10)
+_OF_SERVERS = (
+    *("id", "name", "status", "updated", "fault", "os-extended-volumes:volumes_attached", "OS-EXT-SRV-ATTR:host"),
+    *("OS-EXT-STS:vm_state", "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"),
+)
+_OF_VOLUMES = ("id", "name", "status", "attachments", "multiattach")
 
 
 class _Changes:
     """A list that is read whole once, and then only what changed since; and single rows, where that is not enough.
 
-    Nova's "changed" is the server's own row: a volume that comes or goes does not move it. What no step reads of a row
-    (``unread``) is not kept: there may be thousands of them.
+    Nova's "changed" is the server's own row: a volume that comes or goes does not move it. Of a row is kept what steps
+    read (``kept``): there may be tens of thousands of them.
     """
 
     def __init__(
@@ -25,12 +30,12 @@ class _Changes:
         read: Callable[[datetime | None], Any],
         read_one: Callable[[str], Row | None],
         changed_at: Callable[[Row], str | None],
-        unread: Collection[str],
+        kept: Collection[str],
     ) -> None:
         self._read = read
         self._read_one = read_one
         self._changed_at = changed_at
-        self._unread = frozenset(unread)
+        self._kept = frozenset(kept)
         self._rows: dict[str, Row] = {}
         self._newest: datetime | None = None
 
@@ -51,7 +56,7 @@ class _Changes:
         return self._rows
 
     def _keep(self, row: Row) -> None:
-        kept = {name: value for name, value in row.items() if name not in self._unread}
+        kept = {name: value for name, value in row.items() if name in self._kept}
         # The same row again, as a list of what changed lately has it, must not look like news.
         if self._rows.get(row["id"]) != kept:
             self._rows[row["id"]] = kept
@@ -112,7 +117,7 @@ class Polls:
                 lambda since: reads.servers(cloud, changes_since=since),
                 functools.partial(reads.server, cloud),
                 lambda row: row.get("updated"),
-                ("links", "addresses", "flavor", "image", "security_groups"),
+                _OF_SERVERS,
             ),
             interval,
         )
@@ -122,7 +127,7 @@ class Polls:
                 volumes,
                 functools.partial(reads.volume, cloud),
                 lambda row: row.get("updated_at") or row.get("created_at"),
-                ("links", "volume_image_metadata"),
+                _OF_VOLUMES,
             ),
             interval,
         )
