@@ -1,7 +1,7 @@
 """What is interrupted: each procedure on a small cloud, from what happened there to what the operator then types."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from desk import quick
@@ -14,12 +14,14 @@ HOST, TO = "sim-c01", "sim-c02"
 class Scenario:
     """``seed``: hosts and servers, whose guests run; ``begin`` lets it happen, and returns what is typed after `run`.
 
-    ``reverted``: the same once it has come to its end, taken back.
+    ``reverted``: the same once it has come to its end, taken back. ``gives_way``: what comes about instead of an effect
+    that the cloud refuses for good, of the same server.
     """
 
     seed: dict[str, Any]
     begin: Callable[[LivingDesk], list[str]]
     reverted: bool = False
+    gives_way: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def _power_lost(desk: LivingDesk) -> list[str]:
@@ -105,6 +107,8 @@ def _migrated(_: LivingDesk) -> list[str]:
     return ["migrate-servers", "--host", HOST, "--to", TO]
 
 
+# The ladder's next rung.
+_COLD = {"server.migrateLive": ("server.migrate", "guest.boot", "server.confirmResize")}
 _PLANNED = {
     "hosts": 3,
     "servers": [
@@ -131,7 +135,7 @@ SCENARIOS = {
     "evacuate-host": Scenario(_DEAD, _crashed),
     "host-return": Scenario(_DEAD, _evacuated),
     "relocate-host": Scenario(_MOVED, _died),
-    "host-maintenance": Scenario(_PLANNED, _maintained),
+    "host-maintenance": Scenario(_PLANNED, _maintained, gives_way=_COLD),
     "host-maintenance, reverted": Scenario(_PLANNED, _maintained, reverted=True),
     "migrate-servers": Scenario(_PLANNED, _migrated),
     "migrate-servers, reverted": Scenario(_PLANNED, _migrated, reverted=True),
