@@ -3,13 +3,14 @@
 Under pytest-xdist there are two of them, side by side: what needs the services around nova has its own.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stackmend.lab.openstack import health
+from stackmend.lab.openstack import health, record
 from stackmend.lab.openstack.control import OpenStackLab
 from stackmend.lab.openstack.releases import NEWEST, RELEASES
 from stackmend.lab.openstack.site import DEFAULT_PORT_BASE
@@ -45,11 +46,17 @@ def _free_ports() -> int:
 @pytest.fixture(scope="session")
 def openstack_lab(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStackLab]:
     """The lab, up. One of our own is clean, and removed at the end; one that is named stays up as it is left."""
-    named = os.environ.get(_NAMED)
-    lab = OpenStackLab(Path(named) if named else tmp_path_factory.mktemp("openstack"))
-    try:
-        release = pytestconfig.getoption("--openstack-release")
-        yield lab.up(release=release, port_base=0 if named else _free_ports())
-    finally:
-        if not named:
-            lab.down(purge=True)
+    named, release = os.environ.get(_NAMED), pytestconfig.getoption("--openstack-release")
+    with contextlib.ExitStack() as left:
+        if named:
+            yield OpenStackLab(Path(named)).up(release=release)
+            return
+        lab = OpenStackLab(tmp_path_factory.mktemp("openstack"))
+        left.callback(_away, lab)
+        yield lab.up(release=release, port_base=_free_ports())
+
+
+def _away(lab: OpenStackLab) -> None:
+    # One that could not be made has nothing to take away, and what it lacked is what is to be told.
+    if record.exists(lab.directory):
+        lab.down(purge=True)

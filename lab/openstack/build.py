@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stackmend.lab.control import LabError
-from stackmend.lab.openstack import base
+from stackmend.lab.openstack import base, state
 from stackmend.lab.openstack.cluster import Cluster
 from stackmend.lab.openstack.releases import Release
 from stackmend.lab.openstack.rendering import TEMPLATES
@@ -28,10 +28,11 @@ def environment_key(release: Release) -> str:
     return f"venv-{release.name}-{release.digest()}"
 
 
-def state_key(release: Release, port_base: int) -> str:
-    """The name of a clean state: another one for other wheels, ports, configuration or ways of making it."""
-    made_from = [*TEMPLATES.rglob("*.j2"), *(_HERE / "services").glob("*.py"), _HERE / "base.py", _HERE / "build.py"]
-    digest = hashlib.sha256(f"{release.digest()} {port_base}".encode())
+def state_key(release: Release) -> str:
+    """The name of a clean state: another one for other wheels, configuration or ways of making it."""
+    ours = (_HERE / name for name in ("base.py", "build.py", "state.py"))
+    made_from = [*TEMPLATES.rglob("*.j2"), *(_HERE / "services").glob("*.py"), *ours]
+    digest = hashlib.sha256(release.digest().encode())
     for path in sorted(made_from):
         digest.update(path.read_bytes())
     return f"state-{release.name}-{digest.hexdigest()[:12]}"
@@ -55,6 +56,7 @@ def build_state(place: Path, site: Site, say: Say) -> None:
         _make(cluster, say)
     finally:
         cluster.stop()
+    state.note_ports(site)
     site.data.rename(place / "data")
     shutil.rmtree(site.directory)
 

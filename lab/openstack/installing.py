@@ -21,7 +21,7 @@ def install(directory: Path, release: Release, port_base: int, extras: Iterable[
     def build_state(place: Path) -> None:
         build.build_state(place, Site(place.with_name(f"{place.name}.building"), venv, broker, release, port_base), say)
 
-    clean = parts.part(build.state_key(release, port_base), build_state)
+    clean = parts.part(build.state_key(release), build_state)
     state.lay(clean, Site(directory, venv, broker, release, port_base))
     told = (str(venv), str(broker), str(clean), str(parts.directory))
     Record(release.name, port_base, list(extras), *told).write(directory)

@@ -14,9 +14,9 @@ def quiet(_text: str) -> None:
     """Nobody listens."""
 
 
-def keys(port_base: int = 25000) -> tuple[str, str]:
+def keys() -> tuple[str, str]:
     release = RELEASES["2026.2"]
-    return build.environment_key(release), build.state_key(release, port_base)
+    return build.environment_key(release), build.state_key(release)
 
 
 def test_other_pins_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,11 +27,6 @@ def test_other_pins_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(releases, "_PINS", tmp_path)
     assert keys()[0] != environment
     assert keys()[1] != state
-
-
-def test_other_ports_have_another_state_of_the_same_environment() -> None:
-    assert keys(26000)[0] == keys()[0]
-    assert keys(26000)[1] != keys()[1]
 
 
 def test_of_two_builders_one_builds_and_the_other_waits_for_it(tmp_path: Path) -> None:
