@@ -52,6 +52,6 @@ def test_what_a_later_release_added_is_left_alone(url: str) -> None:
 def test_a_layout_that_is_not_known_is_refused(url: str) -> None:
     _changed(url, "UPDATE stackmend_layout SET layout = 7")
     before = Path(url.removeprefix("sqlite:///")).read_bytes()
-    with pytest.raises(StoreError, match=r"runs\.sqlite has layout 7, and this stackmend knows layout 1: use the rel"):
+    with pytest.raises(StoreError, match=r"runs\.sqlite has layout 7, and this stackmend knows layout 2: use the rel"):
         open_database(url)
     assert Path(url.removeprefix("sqlite:///")).read_bytes() == before
