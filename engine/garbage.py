@@ -1,9 +1,8 @@
-"""Python's garbage collector, told how much a run of many lanes leaves behind.
+"""Python's garbage collector, told how little a run of many lanes leaves behind.
 
-TaskFlow's engines are full of reference cycles, so each lane that ends leaves some thousand objects that only
-the collector can free. At its usual threshold it walks all of a big plan every dozen lanes: a third of what
-10,000 lanes cost. Collecting as much in fewer walks costs a few megabytes and makes a lane's price the same
-however many there are (doc/bench-engine.md).
+A lane's engine breaks its circles when it has run (LaneEngine.let_go). At its usual threshold the collector would all
+the same walk through what is young some times for each lane, and all of a big plan every so often: a tenth of what a
+lane costs. Letting more gather costs a few megabytes.
 """
 
 import contextlib

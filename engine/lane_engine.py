@@ -48,6 +48,12 @@ class LaneEngine(SerialActionEngine):
         """The lane's storage."""
         return LaneStorage(self._flow_detail, self._backend, self._scopes)
 
+    def let_go(self) -> None:
+        """Break the circles in what has run: else Python frees it late, by a walk through all that there is."""
+        execution, hierarchy = self._compilation.execution_graph, self._compilation.hierarchy
+        for one in (self._flow._graph, execution, hierarchy, *hierarchy.dfs_iter(), self.storage, self._runtime, self):
+            vars(one).clear()
+
     def _scopes(self, atom: str) -> Any:
         return self._runtime.fetch_scopes_for(atom) if self._compiled else None
 

@@ -42,7 +42,10 @@ class Work:
 
 
 class LaneRunner:
-    """One lane, loaded into a TaskFlow engine. Once ``drain`` is set it stops behind the step that it is at."""
+    """One lane, loaded into a TaskFlow engine for as long as the block lasts.
+
+    Once ``drain`` is set it stops behind the step that it is at.
+    """
 
     def __init__(self, work: Work, lane: Lane, backend: LaneBackend, drain: threading.Event | None = None) -> None:
         self.lane = lane
@@ -56,6 +59,12 @@ class LaneRunner:
         self._steps: list[Step] = [node for node, _ in flow.iter_nodes()]
         self._engine.compile()
         self._engine.prepare()
+
+    def __enter__(self) -> "LaneRunner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.let_go()
 
     @property
     def storage(self) -> Any:

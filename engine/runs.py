@@ -144,7 +144,8 @@ def _skip(store: Store, run: Run, lane: Lane, step: str, reason: str) -> None:
     work = Work(run.id, run.plan.procedure, run.plan.version)
     with Owned(store, run) as owned:
         note = {"by": whoami(), "at": clock.now(), "reason": reason}
-        LaneRunner(work, lane, owned.backend()).skip(step, note)
+        with LaneRunner(work, lane, owned.backend()) as runner:
+            runner.skip(step, note)
         store.note(run.id, "skipped", f"{step}: {reason}")
 
 

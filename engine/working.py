@@ -61,16 +61,17 @@ def carry_out(
     ``check`` raises LeaseLost once the lane is somebody else's; it is asked right before each effect. ``make_room`` is
     called when the lane has nothing more to do that burdens its host.
     """
-    runner = LaneRunner(Work(run.id, run.plan.procedure, run.plan.version), lane, backend, session.drain)
     past = functools.partial(result_of, run.id, backend=backend)
+    with LaneRunner(Work(run.id, run.plan.procedure, run.plan.version), lane, backend, session.drain) as runner:
+        burden = runner.last_burden
 
-    def over(step: str) -> None:
-        if step == runner.last_burden:
-            make_room(lane)
+        def over(step: str) -> None:
+            if step == burden:
+                make_room(lane)
 
-    journal = Journal(runner.storage, run.id, check, session.stop, session.settle, past, over)
-    runner.carry_out(what, journal, session.doors)
-    return status.lane_status(lane, runner.atoms())
+        journal = Journal(runner.storage, run.id, check, session.stop, session.settle, past, over)
+        runner.carry_out(what, journal, session.doors)
+        return status.lane_status(lane, runner.atoms())
 
 
 def backend_of(store: Store, writer: Writer) -> LaneBackend:
