@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskflow import states
-
+from stackmend.engine import taskflow_states as states
 from stackmend.engine.plan import Lane, Plan, Stage
 
 # Where a step's record (engine.journal) stands in the metadata of its atom.

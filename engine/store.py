@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from taskflow import states
 
 from stackmend.engine import clock, locks, status, tables
+from stackmend.engine import taskflow_states as states
 from stackmend.engine.database import open_database, reading, writing
 from stackmend.engine.garbage import no_walks
 from stackmend.engine.ownership import Owner, living, whoami

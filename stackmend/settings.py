@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import yaml
-
 from stackmend.errors import BadInput
 
 __all__ = ["Settings", "check", "load", "replace", "state_directory"]
@@ -73,6 +71,8 @@ def load(path: str | None) -> Settings:
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
+    import yaml
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:

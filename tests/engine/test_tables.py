@@ -10,6 +10,7 @@ from taskflow import states
 from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
 
+from stackmend.engine import taskflow_states
 from stackmend.engine import taskflow_tables as ours
 
 
@@ -26,3 +27,5 @@ def test_their_words_are_taskflows() -> None:
     atoms = ours.make(sa.MetaData()).atomdetails.c
     assert atoms.atom_type.type.enums == list(models.ATOM_TYPES)
     assert atoms.intention.type.enums == list(states.INTENTIONS)
+    words = {name: word for name, word in vars(taskflow_states).items() if name.isupper()}
+    assert words == {name: getattr(states, name) for name in words}
