@@ -13,10 +13,12 @@ import sys
 from typing import Any
 
 from cliff.app import App
+from cliff.command import Command
 from cliff.commandmanager import CommandManager
 from cliff.help import HelpExit
 
 from stackmend import __version__
+from stackmend.engine.garbage import no_walks
 
 # How often -v must be given (cliff's level) for what libraries say of themselves.
 _CHATTER = 2
@@ -30,6 +32,11 @@ class Commands(CommandManager):
         self.group_list.append(namespace)
         for entry_point in importlib.metadata.distribution("stackmend").entry_points.select(group=namespace):
             self.commands[entry_point.name.replace("_", " ")] = entry_point
+
+    @no_walks()
+    def find_command(self, argv: list[str]) -> tuple[type[Command], str, list[str]]:
+        """Import the one that was typed. Nothing that is imported is garbage."""
+        return super().find_command(argv)
 
     def summaries(self) -> list[tuple[str, str]]:
         """Each of them with the first line of its documentation, which is read and not executed."""
