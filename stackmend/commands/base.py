@@ -2,15 +2,17 @@
 
 import argparse
 import contextlib
+import importlib.metadata
 import json
 import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
 from cliff.command import Command
+from cliff.formatters.base import ListFormatter
 from cliff.lister import Lister
+from stevedore.extension import Extension, ExtensionManager
 
 from stackmend import settings as settings_module
 from stackmend.engine import status
@@ -118,12 +120,22 @@ class Document(Operator):
         if parsed_args.format == "json":
             text = json.dumps(data, indent=1, ensure_ascii=False)
         elif parsed_args.format == "yaml":
+            import yaml
+
             text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip()
         self.app.stdout.write(text + "\n")
 
 
 class Listing(Operator, Lister):
     """A command that prints rows, in cliff's formats."""
+
+    def _load_formatter_plugins(self) -> ExtensionManager[ListFormatter]:
+        # As the hooks: those that cliff itself brings, and no search for more.
+        brought = importlib.metadata.distribution("cliff").entry_points.select(group=self.formatter_namespace)
+        kinds = {point: point.load() for point in brought}
+        return ExtensionManager.make_test_instance(
+            [Extension(point.name, point, kind, kind()) for point, kind in kinds.items()]
+        )
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run it; returns the exit code."""
