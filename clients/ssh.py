@@ -9,14 +9,15 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import paramiko
+from typing import TYPE_CHECKING, Any
 
 from stackmend.clients.patience import Passing, patiently
-from stackmend.clients.ssh_login import LoginRefused, NoWayOn, SshSettings, logged_in, path_to, unreachable
+from stackmend.clients.ssh_settings import LoginRefused, NoWayOn, SshSettings, unreachable
 from stackmend.errors import AnswerLost, BadInput
 from stackmend.pausing import before_an_effect
+
+if TYPE_CHECKING:
+    import paramiko
 
 __all__ = ["Command", "Dropped", "LoginRefused", "Result", "Ssh", "SshSettings"]
 
@@ -112,13 +113,24 @@ class Ssh:
     @contextlib.contextmanager
     def _greeting(self, address: str, port: int) -> Iterator[Any]:
         seconds = self.settings.connect_timeout
-        with path_to(self.settings, address, port) as channel:
+        with self._path_to(address, port) as channel:
             stream: Any = channel or socket.create_connection((address, port), timeout=seconds)
             with contextlib.closing(stream):
                 stream.settimeout(seconds)
                 yield stream
 
+    def _path_to(self, address: str, port: int) -> contextlib.AbstractContextManager[Any]:
+        if not self.settings.jump:
+            return contextlib.nullcontext()
+        from stackmend.clients.ssh_login import path_to
+
+        return path_to(self.settings, address, port)
+
     def _run(self, command: Command) -> Result:
+        import paramiko
+
+        from stackmend.clients.ssh_login import logged_in
+
         user, port = command.user or self.settings.user, command.port or self.settings.port
         with self._gate, logged_in(self.settings, user, command.address, port) as client:
             transport = client.get_transport()
@@ -134,7 +146,7 @@ class Ssh:
                 raise _dropped(command, str(error) or "the connection was closed") from error
 
 
-def _ended(channel: paramiko.Channel, command: Command, deadline: float) -> Result:
+def _ended(channel: "paramiko.Channel", command: Command, deadline: float) -> Result:
     """Start the command and collect what it says until it ends."""
     channel.settimeout(max(0.0, deadline - time.monotonic()))
     channel.exec_command(command.line())
@@ -150,7 +162,7 @@ def _ended(channel: paramiko.Channel, command: Command, deadline: float) -> Resu
     return Result(channel.exit_status, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-def _read(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
+def _read(channel: "paramiko.Channel", out: bytearray, err: bytearray) -> bool:
     """Take what has arrived; True when nothing more will come."""
     over = channel.eof_received or channel.closed
     while channel.recv_ready():
@@ -160,7 +172,7 @@ def _read(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
     return bool(over)
 
 
-def _await_data(channel: paramiko.Channel, deadline: float) -> None:
+def _await_data(channel: "paramiko.Channel", deadline: float) -> None:
     # Not select(): it can't take descriptors above 1023, and many lanes have many connections.
     poll = select.poll()
     poll.register(channel.fileno(), select.POLLIN)
