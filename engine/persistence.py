@@ -6,6 +6,8 @@ It stores what TaskFlow's SQLAlchemy backend stores, in the same tables, and dif
 * an atom is written with one UPDATE, not SELECT, merge and UPDATE: a lane has a single writer, its owner;
 * a flow's state is one row, written when it ends; on the way it is implied by its atoms;
 * rows go through the run's Writer, which groups commits and refuses to write for a process that lost the run.
+
+It is no subclass of that backend, whose import brings alembic and the dialects of all databases: 11 MB.
 """
 
 import json
@@ -13,8 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from taskflow import states
-from taskflow.persistence import models
-from taskflow.persistence.backends import impl_sqlalchemy
+from taskflow.persistence import base, models
 
 from stackmend.engine import tables
 from stackmend.engine.database import reading
@@ -48,32 +49,34 @@ _INSERT_ATOMS = sa.insert(tables.ATOMS)
 _ADD_ATOMS = sa.insert(tables.ATOMS)
 
 
-class LaneBackend(impl_sqlalchemy.SQLAlchemyBackend):
+class LaneBackend(base.Backend):
     """The store as one lane's TaskFlow engine sees it.
 
     ``conf`` is TaskFlow's; ``engine`` the run store's; ``writer`` the owner's Writer.
     """
 
     def __init__(self, conf: dict[str, Any], engine: sa.Engine, writer: Writer) -> None:
-        super().__init__(conf, engine=engine)
-        self._connection = LaneConnection(self, engine, writer)
+        super().__init__(conf)
+        self._connection = LaneConnection(engine, writer)
 
     def get_connection(self) -> "LaneConnection":
         """The lane's one connection: it holds no database connection between two calls."""
         return self._connection
 
+    def close(self) -> None:
+        """Nothing: the engine and the writer are the run's."""
 
-class LaneConnection(impl_sqlalchemy.Connection):
-    """Reads as TaskFlow's own connection does, writes as this module's docstring says."""
 
-    def __init__(self, backend: LaneBackend, engine: sa.Engine, writer: Writer) -> None:
-        # Not the parent's initialiser: it builds the tables anew, which is the cost to avoid.
-        self._backend = backend
+class LaneConnection:
+    """What a lane asks of TaskFlow's connections: to read its flow, and to write as this module's docstring says."""
+
+    def __init__(self, engine: sa.Engine, writer: Writer) -> None:
         self._engine = engine
-        self._tables = tables.TASKFLOW
-        self._converter = impl_sqlalchemy._Alchemist(tables.TASKFLOW)
         self._writer = writer
         self._known: set[str] = set()
+
+    def close(self) -> None:
+        """Nothing: it is used again for the next call."""
 
     def update_atom_details(self, atom_detail: models.AtomDetail) -> models.AtomDetail:
         """Save an atom; returns it."""
@@ -110,9 +113,9 @@ class LaneConnection(impl_sqlalchemy.Connection):
             row = connection.execute(_SELECT_FLOW, {"flow": uuid}).first()
             if row is None:
                 return None
-            detail = self._converter.convert_flow_detail(row._mapping)
+            detail = models.FlowDetail.from_dict(row._mapping)
             for atom in connection.execute(_SELECT_ATOMS, {"flow": uuid}):
-                detail.add(self._converter.convert_atom_detail(atom._mapping))
+                detail.add(models.atom_detail_class(atom.atom_type).from_dict(atom._mapping))
                 self._known.add(atom.uuid)
         return detail
 

@@ -7,7 +7,6 @@ imports every command, and its help makes one of each).
 import ast
 import importlib.metadata
 import importlib.util
-import logging
 import pathlib
 import sys
 from typing import Any
@@ -19,9 +18,6 @@ from cliff.help import HelpExit
 
 from stackmend import __version__
 from stackmend.engine.garbage import no_walks
-
-# How often -v must be given (cliff's level) for what libraries say of themselves.
-_CHATTER = 2
 
 
 class Commands(CommandManager):
@@ -71,12 +67,6 @@ class Shell(App):
         parser.add_argument("--os-cloud", metavar="NAME", help="cloud in clouds.yaml (default: $OS_CLOUD, or OS_*)")
         parser.add_argument("--os-region-name", metavar="NAME", help="region (default: $OS_REGION_NAME)")
         return parser
-
-    def configure_logging(self) -> None:
-        """As cliff does; alembic tells of its parts when it is imported, which is now."""
-        super().configure_logging()
-        if self.options.verbose_level < _CHATTER:
-            logging.getLogger("alembic").setLevel(logging.WARNING)
 
     def print_help_if_requested(self) -> None:
         """The options, and every command in one line."""

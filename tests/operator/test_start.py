@@ -8,13 +8,15 @@ from importlib.metadata import packages_distributions
 from typing import Any
 
 import pytest
-from desk import Desk
+from desk import Desk, quick
 
 # All of others' that may be imported: openstacksdk, or TaskFlow, takes longer than all that looking at a run does.
 CLIFF = {"autopage", "cliff", "stevedore"}
 STORE = {"greenlet", "sqlalchemy", "typing_extensions"}
 SETTINGS = {"yaml"}
 TABLE = {"prettytable", "wcwidth"}
+# What a recovery would only carry about: 40 MB in all.
+BALLAST = {"alembic", "asyncssh", "jinja2", "mako", "paramiko", "sqlalchemy.dialects.mysql", "sqlalchemy.orm"}
 _PROBE = """
 import json, pathlib, sys
 opened = []
@@ -25,7 +27,7 @@ try:
 except SystemExit as left:
     code = left.code or 0
 searched = [pathlib.Path(name).parent.name for name in opened if "entry" in name]
-sys.stderr.write(json.dumps({"code": code, "modules": sorted(sys.modules), "searched": searched}))
+sys.stderr.write("\\n" + json.dumps({"code": code, "modules": sorted(sys.modules), "searched": searched}))
 """
 
 
@@ -33,7 +35,7 @@ def _probed(*words: str) -> dict[str, Any]:
     """What a command left, imported, and read of the lists of what is installed."""
     ended = subprocess.run([sys.executable, "-c", _PROBE, *words], capture_output=True, text=True, check=True)
     assert ended.stdout
-    return dict(json.loads(ended.stderr))
+    return dict(json.loads(ended.stderr.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,12 @@ def test_no_search_through_what_is_installed(shop: Desk, words: tuple[str, ...])
     assert shop.stackmend("run", "power-loss").code == 6
     searched = {re.split("[-.]", name)[0] for name in _probed(*words)["searched"]}
     assert searched <= {"cliff", "stackmend"}
+
+
+def test_a_recovery_carries_nothing_that_it_does_not_use(pair: Desk) -> None:
+    probed = _probed("run", "power-loss", "--yes", "-f", "json", *quick(), *pair.sql)
+    assert probed["code"] == 0
+    assert BALLAST & set(probed["modules"]) == set()
 
 
 def test_help_tells_of_every_command(shop: Desk) -> None:
