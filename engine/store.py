@@ -6,7 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -16,8 +16,10 @@ from stackmend.engine.database import open_database, reading, writing
 from stackmend.engine.garbage import no_walks
 from stackmend.engine.ownership import Owner, living, whoami
 from stackmend.engine.plan import Lane, Plan, assembled, lane_uuid
-from stackmend.engine.writer import Fence
 from stackmend.errors import BadInput, NotApproved, UnknownRun
+
+if TYPE_CHECKING:
+    from stackmend.engine.writer import Fence
 
 _NAMESPACE = uuid.UUID("0c5e52b1-3f0a-5b52-9f51-6f0b6a1f4c55")
 _MARK_REVERTING = (
@@ -167,7 +169,7 @@ class Store:
             connection.execute(sa.insert(tables.APPROVALS), [row])
             _note(connection, run_id, f"approved stage {stage}" if stage else "approved", reason)
 
-    def begin(self, run: Run, what: str, fence: Fence, reverting: Collection[str] = ()) -> None:
+    def begin(self, run: Run, what: str, fence: "Fence", reverting: Collection[str] = ()) -> None:
         """Note that a process works on the run, and lock its targets. Raises NotApproved, Held, LeaseLost.
 
         ``reverting``: the lanes to be taken back, which is kept with them, all at once: whoever resumes takes back
@@ -189,7 +191,7 @@ class Store:
             _note(connection, run.id, what, None)
 
     def end(
-        self, run: Run, outcome: str | None, unfinished: Sequence[str], fence: Fence, why: str | None = None
+        self, run: Run, outcome: str | None, unfinished: Sequence[str], fence: "Fence", why: str | None = None
     ) -> None:
         """Note how the run ended, and why; give back every target but the ``unfinished``. Raises LeaseLost."""
         with writing(self.engine) as connection:
