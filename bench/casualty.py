@@ -5,7 +5,6 @@ Whether they are back is read from the services' databases, so that nobody's cal
 
 import contextlib
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,13 +15,13 @@ import openstack.connection
 import sqlalchemy as sa
 from openstack.config import OpenStackConfig
 
+from bench import access
+from bench.access import Call
 from stackmend.lab.openstack.control import OpenStackLab
 
 _LONGEST = 900.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _QUOTAS = {"compute": ("instances", "cores", "ram"), "block-storage": ("volumes", "gigabytes")}
-# method, path, status, milliseconds: the access log of each API.
-_CALL = re.compile(r"^(?P<method>[A-Z]+) (?P<path>\S+) ")
 _BACK = {
     "nova": """SELECT COUNT(*) FROM instances WHERE deleted = 0 AND host <> :host AND vm_state = 'active'
         AND task_state IS NULL AND power_state = 1""",
@@ -96,14 +95,9 @@ class Casualty:
                 raise TimeoutError(f"not within {_LONGEST:.0f} s: {what}")
             time.sleep(poll)
 
-    def calls(self) -> Counter[tuple[str, str]]:
-        """How many calls each API has taken so far, by the API's name and the method."""
-        found: Counter[tuple[str, str]] = Counter()
-        for log in Path(self.lab.description["logs"]).glob("*.access.log"):
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            name = log.name.removesuffix(".access.log")
-            found.update((name, match["method"]) for line in lines if (match := _CALL.match(line)))
-        return found
+    def calls(self) -> Counter[Call]:
+        """The calls that each API has taken so far, and how often each."""
+        return access.calls(Path(self.lab.description["logs"]))
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds that each process of the lab has used, those that it started with it."""

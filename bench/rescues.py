@@ -7,15 +7,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.access import Call
 from bench.casualty import Casualty
 
+# Neutron and cinder tell nova what happened, by the same library that others ask nova with.
+_EVENTS = ("/v2.1/os-server-external-events",)
 _CONTROLLER, _ENGINE = "ctl.example.com", "masakari-engine"
 
 
 class Rescue:
-    """One way; ``prepare`` comes before the host dies, ``run`` returns when this way says that it is done."""
+    """One way; ``prepare`` comes before the host dies, ``run`` returns when this way says that it is done.
+
+    ``agents``: how those programs that are this way call themselves to the APIs.
+    """
 
     title = ""
+    agents: tuple[str, ...] = ()
+
+    def asks(self, call: Call) -> bool:
+        """Whether it made this call itself, rather than one of the services."""
+        return call.agent.startswith(self.agents) and call.path not in _EVENTS
 
     def prepare(self, casualty: Casualty) -> None:
         """What must be there beforehand."""
@@ -27,6 +38,8 @@ class Rescue:
 
 class Masakari(Rescue):
     """Told of the host's death as its host monitor would; tuned: no fixed wait, so many threads."""
+
+    agents = ("masakari-engine ", "python-novaclient")
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -69,6 +82,7 @@ class Loop(Rescue):
     """`openstack server evacuate` for each server, one after another."""
 
     title = "`openstack server evacuate`, one by one"
+    agents = ("openstacksdk/", "python-openstackclient", "python-novaclient")
 
     def run(self, casualty: Casualty) -> None:
         """List the host's servers and evacuate each; it does not look whether they came up."""
@@ -91,6 +105,7 @@ class Stackmend(Rescue):
     """`stackmend run evacuate-host`, with an operator's word for the fence."""
 
     title = "stackmend"
+    agents = ("stackmend ",)
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

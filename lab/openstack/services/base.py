@@ -95,7 +95,7 @@ class Service:
         port = self.site.ports[self.api]
         application = self.site.release.applications.get(self.api, application)
         entry = {"LAB_APPLICATION": application, "LAB_SLOW": str(self.site.run / "slow" / self.api)}
-        # One line a call, the same for all: method, path, status, milliseconds.
+        # One line a call, the same for all: method, path, status, milliseconds, and who asks, as it calls itself.
         access = ("--req-logger", f"file:{self.site.logs / self.api}.access.log", "--log-format", _ACCESS)
         passed = ("--pyargv", " ".join(arguments)) if arguments else ()
         differing = self.site.release.uwsgi.get(self.api, ())
@@ -119,4 +119,4 @@ _UWSGI = (
     *("--hook-master-start", "unix_signal:15 gracefully_kill_them_all"),
     *("--add-header", "Connection: close"),
 )
-_ACCESS = "%(method) %(uri) %(status) %(msecs)"
+_ACCESS = "%(method) %(uri) %(status) %(msecs) %(uagent)"
