@@ -5,7 +5,7 @@ servers, and passwords in the connection information of attachments.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -216,9 +216,20 @@ def capacity(cloud: Cloud) -> dict[str, dict[str, int]]:
 
     One list of what any host could still take of the smallest server. Hosts that are full are not in it.
     """
+    return _capacity(cloud, providers_by_host(cloud))
+
+
+def room(cloud: Cloud, sources: Collection[str]) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
+    """``capacity``, and ``allocations_on`` all of these hosts: their providers are read once."""
+    known = providers_by_host(cloud)
+    held = _allocations_of(cloud, [provider for host in sorted(sources) for provider in known.get(host, ())])
+    return _capacity(cloud, known), held
+
+
+def _capacity(cloud: Cloud, known: Mapping[str, Collection[str]]) -> dict[str, dict[str, int]]:
     version = cloud.pick("placement", "1.12", "1.29")
     found = cloud.get("placement", "/allocation_candidates", {"resources": "VCPU:1,MEMORY_MB:1"}, version)
-    hosts = {provider: host for host, providers in providers_by_host(cloud).items() for provider in providers}
+    hosts = {provider: host for host, providers in known.items() for provider in providers}
     free: dict[str, Counter[str]] = {}
     for provider, summary in found["provider_summaries"].items():
         if provider in hosts:
@@ -241,8 +252,12 @@ def providers_by_host(cloud: Cloud) -> dict[str, list[str]]:
 
 def allocations_on(cloud: Cloud, host: str) -> dict[str, dict[str, int]]:
     """What every consumer (server) holds on a compute host, by its id and resource class."""
+    return _allocations_of(cloud, providers_by_host(cloud).get(host, ()))
+
+
+def _allocations_of(cloud: Cloud, providers: Iterable[str]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for provider in providers_by_host(cloud).get(host, []):
+    for provider in providers:
         held = cloud.get("placement", f"/resource_providers/{provider}/allocations")["allocations"]
         found.update({consumer: dict(row["resources"]) for consumer, row in held.items()})
     return found

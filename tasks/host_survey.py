@@ -20,11 +20,12 @@ def capture(cloud: Cloud, host: str) -> Row:
     computes = {row["host"]: row for row in reads.compute_services(cloud, binary="nova-compute")}
     if host not in computes:
         raise BadInput(f"there is no compute host {host} in this cloud: `openstack compute service list` shows them")
+    free, held = reads.room(cloud, [host])
     return {
         "host": host,
         "computes": {name: {key: row.get(key) for key in _KEPT} for name, row in computes.items()},
-        "free": reads.capacity(cloud),
-        "held": reads.allocations_on(cloud, host),
+        "free": free,
+        "held": held,
         "evacuate_version": cloud.pick("compute", *VERSIONS),
     }
 

@@ -14,12 +14,10 @@ _KEPT = ("id", "host", "zone", "state", "status", "disabled_reason", "forced_dow
 def capture(cloud: Cloud, sources: Collection[str]) -> Row:
     """The computes by host, what each has free, and what every server on the sources holds."""
     computes = {row["host"]: row for row in reads.compute_services(cloud, binary="nova-compute")}
-    held: dict[str, dict[str, int]] = {}
-    for host in sorted(sources):
-        held |= reads.allocations_on(cloud, host)
+    free, held = reads.room(cloud, sources)
     return {
         "computes": {name: {key: row.get(key) for key in _KEPT} for name, row in computes.items()},
-        "free": reads.capacity(cloud),
+        "free": free,
         "held": held,
         "versions": {
             "live": cloud.pick("compute", *migration.VERSIONS),
