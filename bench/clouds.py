@@ -134,12 +134,11 @@ Nothing is sped up.
 {table}
 
 * *Lower bound*: the calls that change something, through the {calls_at_once} places that there are, and the boots that
-  must follow one another because a host boots eight at once; nothing is read, nothing is proved. An evacuated server
-  boots twice: nova rebuilds it, leaves it stopped, and is told to start it in its turn.
+  must follow one another because a host boots eight at once; nothing is read, nothing is proved.
 * *stackmend*: the whole command with its start: capture, plan, the cloud found ready, each step kept durably, every
   server proved by its state, its volumes at nova and cinder and its port, a look for leftovers.
-* *One plain TaskFlow graph*: one chain for each server (order, wait; for an evacuation that twice), 200 threads,
-  TaskFlow's own SQLite backend. It plans and proves nothing, and looks at each server by itself every two seconds.
+* *One plain TaskFlow graph*: one chain for each server (order, wait), 200 threads, TaskFlow's own SQLite
+  backend. It plans and proves nothing, and looks at each server by itself every two seconds.
 * *The guides' shell loop*: `openstack server reboot --hard` (or `evacuate`) for one server after another with two
   seconds of pause, as in the guide's script. It attaches no volume, which today's nova need not have done, and looks
   at nothing.

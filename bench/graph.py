@@ -35,7 +35,8 @@ class Order(task.Task):
 
     def execute(self, cloud: Any) -> str:
         """Once: it does not look whether that was done before."""
-        answer = cloud.compute.post(f"/servers/{self.server}/action", json=self.action, microversion="2.95")
+        # From 2.95 on what is evacuated would be left stopped.
+        answer = cloud.compute.post(f"/servers/{self.server}/action", json=self.action, microversion="2.94")
         answer.raise_for_status()
         return str(answer.headers["x-openstack-request-id"])
 
@@ -79,8 +80,7 @@ def _chain(procedure: str, server: str, cloud: Any) -> list[task.Task]:
     if procedure == POWER_LOSS:
         return [Order(server, {"reboot": {"type": "HARD"}}), Settled(server, "active", "")]
     host = cloud.compute.get(f"/servers/{server}").json()["server"]["OS-EXT-SRV-ATTR:host"]
-    moved = [Order(server, {"evacuate": {}}), Settled(server, "stopped", host)]
-    return [*moved, Order(server, {"os-start": None}), Settled(server, "active", host)]
+    return [Order(server, {"evacuate": {}}), Settled(server, "active", host)]
 
 
 if __name__ == "__main__":

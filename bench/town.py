@@ -127,14 +127,10 @@ class Town:
 
 
 def lower_bound(procedure: str, hosts: int, victims: int) -> Cost:
-    """What no way can go below: the calls that change something, and the boots one behind the other.
-
-    An evacuated server boots twice: nova rebuilds it, leaves it stopped, and is told to start it in its turn.
-    """
-    each, others = (1, hosts) if procedure == POWER_LOSS else (2, hosts - 1)
-    waves = max(each, math.ceil(each * math.ceil(victims / others) / BOOTS_A_HOST))
-    calls = victims * each
-    return Cost(calls * CALL_SECONDS / CALLS_AT_ONCE + waves * BOOT_SECONDS, Counter(POST=calls))
+    """What no way can go below: a call and a boot for each server, as many at once as there can be."""
+    others = hosts if procedure == POWER_LOSS else hosts - 1
+    waves = math.ceil(math.ceil(victims / others) / BOOTS_A_HOST)
+    return Cost(victims * CALL_SECONDS / CALLS_AT_ONCE + waves * BOOT_SECONDS, Counter(POST=victims))
 
 
 def environment(town: Town) -> dict[str, str]:

@@ -12,7 +12,7 @@ from stackmend.engine.plan import Stage
 from stackmend.engine.procedures import Doors, Procedure
 from stackmend.engine.step import Step
 from stackmend.flows import fencing_stage
-from stackmend.flows.evacuate_host_draft import draft
+from stackmend.flows.evacuate_host_draft import KEEPS_STOPPED, draft
 from stackmend.flows.movable import tag_names
 from stackmend.tasks import evacuation, host_survey, hosts, power, survey, verification
 from stackmend.tasks.scope import Scope
@@ -59,8 +59,9 @@ def steps(stage: str, facts: dict[str, Any]) -> list[Step]:
     server, wait = facts["id"], facts["wait"]
     if facts["part"] == "evacuate":
         return _evacuated(facts)
+    when = "always" if facts["version"] >= KEEPS_STOPPED else "unless nova has started it"
     return [
-        power.StartMoved(server, facts["host"], wait["boot"]),
+        power.StartMoved(server, facts["host"], wait["boot"], when),
         verification.VerifyServer(server, facts["wanted"], wait["boot"]),
     ]
 

@@ -17,8 +17,9 @@ from stackmend.tasks.verification import expected
 
 OURS = "stackmend: evacuate-host"
 SECONDS_PER_SERVER = 30.0
-# From this microversion on nova leaves what it evacuates stopped (all of these have two digits behind the point).
-KEEPS_STOPPED = "2.95"
+# From this microversion on nova leaves what it evacuates stopped (all of these have two digits behind the point); up to
+# the other one it starts what ran.
+KEEPS_STOPPED, STARTS = "2.95", "2.68"
 Server = dict[str, Any]
 
 
@@ -94,14 +95,15 @@ def _lanes(
     server: Server, captured: Mapping[str, Any], given: Mapping[str, Any], after: Mapping[str, Sequence[str]]
 ) -> list[Lane]:
     """One lane that moves the server, and one that starts it if it ran: what it comes after must not delay its move."""
-    runs = movable.ran(server)
+    runs, newest = movable.ran(server), captured["evacuate_version"]
     facts = {
         **{name: server[name] for name in ("id", "name")},
         **{name: given[name] for name in ("host", "to", "attempts")},
-        "version": captured["evacuate_version"],
+        # What comes after no other need not be stopped by nova, only to be started again.
+        "version": min(newest, STARTS) if runs and not after[server["id"]] else newest,
         "ran": runs,
         # An older nova leaves only those stopped that were.
-        "stop": captured["evacuate_version"] < KEEPS_STOPPED and server["vm_state"] != "stopped",
+        "stop": newest < KEEPS_STOPPED and server["vm_state"] != "stopped",
         "wait": {"evacuate": given["evacuate_timeout"], "boot": given["boot_timeout"], "pause": given["pause"]},
         "wanted": expected(server, "active" if runs else "stopped", left=given["host"]),
     }

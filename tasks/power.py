@@ -24,8 +24,8 @@ class _Power(ApiStep):
     back = ""
     was = ""
 
-    def __init__(self, server: str, seconds: float, why: str = "") -> None:
-        super().__init__(server, why)
+    def __init__(self, server: str, seconds: float, why: str = "", when: str = "always") -> None:
+        super().__init__(server, why, when)
         self.seconds = seconds
 
     def call(self) -> ApiCall:
@@ -82,8 +82,8 @@ class Start(_Power):
 class StartMoved(Start):
     """Start a server, once it stands on another host than ``source``. Undo: stop it."""
 
-    def __init__(self, server: str, source: str, seconds: float, why: str = "") -> None:
-        super().__init__(server, seconds, why)
+    def __init__(self, server: str, source: str, seconds: float, when: str) -> None:
+        super().__init__(server, seconds, when=when)
         self.source = source
 
     def observe(self, record: Record, cloud: Cloud, polls: Polls) -> Seen:

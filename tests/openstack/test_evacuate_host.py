@@ -57,9 +57,12 @@ def test_killed_resumed_and_the_host_returns(
     assert judge.state(town.ids())["mapped"] == mapped
     assert judge.moves(town.servers, source) == evacuations(SERVERS, gone, source, "done")
     starts = {name: judge.events(town.servers[name], "start") for name in MOVED}
-    assert {name: len(found) for name, found in starts.items()} == {name: int(name != "old-1") for name in MOVED}
+    # Nova starts what it evacuates, but not what comes after others.
+    assert {name: len(found) for name, found in starts.items()} == {
+        name: int("after" in SERVERS[name]) for name in MOVED
+    }
     when = {name: found[0]["Start Time"] for name, found in starts.items() if found}
-    assert when["db-1"] <= when["app-1"] <= when["web-1"], when
+    assert when["app-1"] <= when["web-1"], when
     service = judge.compute(source)
     assert (service["Status"], service["State"], service["Forced Down"]) == ("disabled", "down", True)
     assert service["Disabled Reason"].startswith("stackmend: evacuate-host")
