@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from taskflow.exceptions import NotFound, UnclaimableJob
@@ -30,7 +30,8 @@ _PATIENCE: dict[str, dict[str, Any]] = {
     # Its servers tell their version to those only whom their configuration names for it.
     "zookeeper": {"check_compatible": False},
 }
-_AUTHORITY = ("ca", None, None)
+# As TaskFlow writes down which option its client takes, by which name, and made into what.
+_AUTHORITY, _RETRY = ("ca", None, None), ("retry", None)
 # The password of the environment, for those who keep it nowhere else.
 PASSWORD = "STACKMEND_BOARD_PASSWORD"
 
@@ -61,8 +62,8 @@ def opened(settings: Mapping[str, Any]) -> JobBoard:
         raise BadInput(f"the setting board needs its kind, one of {', '.join(KINDS)}, and not {kind!r}")
     conf = _conf(kind, settings)
     try:
-        if kind == "zookeeper":
-            _hand_on_the_authority()
+        if kind in _HAND_ON:
+            _HAND_ON[kind](conf)
         board: JobBoard = backends.fetch("stackmend", conf)
         board.connect()
     except ImportError:
@@ -76,12 +77,27 @@ def opened(settings: Mapping[str, Any]) -> JobBoard:
     return board
 
 
-def _hand_on_the_authority() -> None:
+def _authority(_conf: dict[str, Any]) -> None:
     """TaskFlow tells of the option ``ca``, and does not hand it on to kazoo."""
     from taskflow.utils import kazoo_utils
 
     if _AUTHORITY not in kazoo_utils.CONF_TRANSFERS:
         kazoo_utils.CONF_TRANSFERS += (_AUTHORITY,)
+
+
+def _one_more_try(conf: dict[str, Any]) -> None:
+    """By itself Redis's client tries each command ten times more, for minutes: nobody would hear that it is away."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+    from taskflow.jobs.backends.impl_redis import RedisJobBoard
+
+    if _RETRY not in RedisJobBoard.CLIENT_CONF_TRANSFERS:
+        RedisJobBoard.CLIENT_CONF_TRANSFERS += (_RETRY,)
+    conf["retry"] = Retry(NoBackoff(), 1)
+
+
+# What TaskFlow takes for a kind and does not give to its client, unless it is told to.
+_HAND_ON: dict[str, Callable[[dict[str, Any]], None]] = {"zookeeper": _authority, "redis": _one_more_try}
 
 
 def where(settings: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import sqlalchemy as sa
 from taskflow.conductors.backends.impl_executor import ExecutorConductor
 from taskflow.exceptions import UnclaimableJob
 from taskflow.jobs.base import Job, JobBoard
@@ -19,12 +20,13 @@ from taskflow.jobs.base import Job, JobBoard
 from stackmend.engine import procedures, sharing
 from stackmend.engine.claims import Claim, Claims
 from stackmend.engine.coordinator import small_stacks
+from stackmend.engine.database import reading
 from stackmend.engine.journal import Stopped
 from stackmend.engine.status import LaneStatus
 from stackmend.engine.store import Store
 from stackmend.engine.working import UNDER_WAY, Session, backend_of, carry_out
 from stackmend.engine.writer import Fence, Writer
-from stackmend.errors import BadInput, StackmendError
+from stackmend.errors import BadInput, StackmendError, StoreError
 
 LOG = logging.getLogger(__name__)
 # Seconds between two looks at a board on which nothing waits; and before one that failed claims again.
@@ -53,7 +55,7 @@ class LaneConductor(ExecutorConductor):
         self._store, self._session, self._at_once = store, session, at_once
         self._claims = Claims(board, name, seconds)
         self._run_of = functools.lru_cache(maxsize=8)(store.run)
-        self._unwell_until = 0.0
+        self._unwell_until, self._doubts_store = 0.0, False
         self.in_hand: dict[str, str] = {}
         board.claim = self._claim
         board.iterjobs = self._in_order(board.iterjobs)
@@ -73,7 +75,19 @@ class LaneConductor(ExecutorConductor):
         return ThreadPoolExecutor(self._at_once, thread_name_prefix="stackmend-lane")
 
     def _can_claim_more_jobs(self, job: Job) -> bool:
-        return time.monotonic() >= self._unwell_until and bool(super()._can_claim_more_jobs(job))
+        well = time.monotonic() >= self._unwell_until and (not self._doubts_store or self._store_answers())
+        return well and bool(super()._can_claim_more_jobs(job))
+
+    def _store_answers(self) -> bool:
+        """Whether the run store is back: what is claimed without it is kept from those who have it."""
+        try:
+            with reading(self._store.engine) as connection:
+                connection.execute(sa.select(1))
+        except StoreError as error:
+            self._rest(error)
+            return False
+        self._doubts_store = False
+        return True
 
     def _claim(self, job: Job, who: str) -> None:
         if not self._fits(job.details):
@@ -148,4 +162,4 @@ class LaneConductor(ExecutorConductor):
     def _rest(self, error: StackmendError) -> None:
         """Claim nothing for a while: what is wrong here may be right elsewhere."""
         LOG.warning("%s", error)
-        self._unwell_until = time.monotonic() + _UNWELL
+        self._unwell_until, self._doubts_store = time.monotonic() + _UNWELL, isinstance(error, StoreError)

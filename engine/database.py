@@ -17,8 +17,15 @@ from stackmend.errors import BadInput, StoreError
 BUSY_TIMEOUT = 15.0
 # Seconds between two tries of a transaction.
 _TRY_AGAIN = 0.1
+# Seconds for a server to take a connection, and to answer: one that is cut off tells nobody that it is.
+_CONNECT, _ANSWER = 5, 15
 # Seconds after which a server ends a transaction of ours in which nothing happens (MySQL can't).
 _IDLE_TRANSACTION = 5
+# The same by each driver's names; what the URL itself says stands above it.
+_PATIENCE: dict[str, dict[str, int]] = {
+    "pymysql": {"connect_timeout": _CONNECT, "read_timeout": _ANSWER, "write_timeout": _ANSWER},
+    "psycopg": {"connect_timeout": _CONNECT, "tcp_user_timeout": _ANSWER * 1000, "keepalives_idle": _CONNECT},
+}
 T = TypeVar("T")
 
 # What MySQL, MariaDB, Galera and PostgreSQL say of a transaction that they have rolled back: a lock was not to be had,
@@ -170,7 +177,11 @@ def _sqlite_begin(connection: sa.Connection) -> None:
 
 
 def _server(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, pool_pre_ping=True, pool_recycle=3600, isolation_level="READ COMMITTED")
+    patience = _PATIENCE.get(url.get_driver_name(), {})
+    given = {name: value for name, value in patience.items() if name not in url.query}
+    engine = sa.create_engine(
+        url, connect_args=given, pool_pre_ping=True, pool_recycle=3600, isolation_level="READ COMMITTED"
+    )
     sa.event.listen(engine, "handle_error", _elsewhere)
     sa.event.listen(engine, "connect", _server_connected)
     return engine

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from taskflow.jobs.base import Job, JobBoard
 
 from stackmend.engine import status, tables
-from stackmend.engine.board import asking
+from stackmend.engine.board import BoardAway, asking
 from stackmend.engine.database import reading, saved
 from stackmend.engine.journal import Stopped
 from stackmend.engine.plan import Lane
@@ -40,11 +40,16 @@ def details(run: Run, lane: str) -> dict[str, str]:
 
 
 class Leader:
-    """The lanes of one run that are with the workers. ``share`` is a Session's (engine.working)."""
+    """The lanes of one run that are with the workers. ``share`` is a Session's (engine.working).
 
-    def __init__(self, store: Store, run: Run, board: JobBoard, stop: threading.Event) -> None:
-        self._store, self._run, self._board, self._stop = store, run, board, stop
+    ``patience``: seconds after which a board that does not answer ends this leader: another one may reach it.
+    """
+
+    def __init__(self, store: Store, run: Run, board: JobBoard, stop: threading.Event, patience: float) -> None:
+        self._store, self._run, self._board, self._stop, self._patience = store, run, board, stop, patience
         self._waiting: dict[str, Future[None]] = {}
+        self._posted: set[str] = set()
+        self._looked_at_board = time.monotonic() - _LOOK_AT_BOARD
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stackmend-leader", daemon=True)
@@ -58,7 +63,10 @@ class Leader:
         self._thread.join()
 
     def share(self, run: Run, lane: Lane, what: str, fence: Fence) -> LaneStatus:
-        """Have a lane executed, retried or reverted; returns its status once it has ended. Raises Stopped."""
+        """Have a lane executed, retried or reverted; returns its status once it has ended.
+
+        Raises Stopped, LeaseLost, StoreError, and BoardAway when this worker is cut off from the board.
+        """
         note(self._store, run.id, lane.key, what, fence)
         ended: Future[None] = Future()
         with self._lock:
@@ -68,29 +76,32 @@ class Leader:
 
     def _watch(self) -> None:
         """Post what is not on the board; tell those who wait of lanes that have ended."""
-        looked_at_board = -_LOOK_AT_BOARD
-        posted: set[str] = set()
         while not self._over.wait(_LOOK):
             if self._stop.is_set():
                 self._answer(list(self._waiting), Stopped())
                 continue
             try:
-                if time.monotonic() - looked_at_board >= _LOOK_AT_BOARD:
-                    # The board first, the store after it: what ended in between needs no job.
-                    with asking():
-                        posted = {job.details["lane"] for job in jobs_of(self._board, self._run.id)}
-                    looked_at_board = time.monotonic()
-                states = self._states(list(self._waiting))
-                self._answer([lane for lane, state in states.items() if state == ENDED], None)
-                for lane, state in states.items():
-                    if state != ENDED and lane not in posted:
-                        with asking():
-                            self._board.post(f"{self._run.id}/{lane}", details=details(self._run, lane))
-                        posted.add(lane)
-                        LOG.debug("lane %s of run %s is posted", lane, self._run.id)
+                self._look()
             except StoreError as error:
                 # Both may come back; the lease ends this leader when the store does not.
                 LOG.warning("the leader of run %s waits: %s", self._run.id, error)
+                if isinstance(error, BoardAway) and time.monotonic() - self._looked_at_board >= self._patience:
+                    self._answer(list(self._waiting), error)
+
+    def _look(self) -> None:
+        if time.monotonic() - self._looked_at_board >= _LOOK_AT_BOARD:
+            # The board first, the store after it: what ended in between needs no job.
+            with asking():
+                self._posted = {job.details["lane"] for job in jobs_of(self._board, self._run.id)}
+            self._looked_at_board = time.monotonic()
+        states = self._states(list(self._waiting))
+        self._answer([lane for lane, state in states.items() if state == ENDED], None)
+        for lane, state in states.items():
+            if state != ENDED and lane not in self._posted:
+                with asking():
+                    self._board.post(f"{self._run.id}/{lane}", details=details(self._run, lane))
+                self._posted.add(lane)
+                LOG.debug("lane %s of run %s is posted", lane, self._run.id)
 
     def _answer(self, lanes: list[str], error: BaseException | None) -> None:
         for lane in lanes:

@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from taskflow.jobs.base import JobBoard
 
 from stackmend.engine import orders, planning, procedures, runs, tables
+from stackmend.engine.board import asking
 from stackmend.engine.conductor import LaneConductor
 from stackmend.engine.coordinator import Limits
 from stackmend.engine.database import reading
 from stackmend.engine.orders import Order
-from stackmend.engine.sharing import Leader
+from stackmend.engine.sharing import Leader, jobs_of
 from stackmend.engine.store import PLAN, Store
 from stackmend.engine.working import Session
 from stackmend.errors import BadInput, Held, NotApproved, PlanRefused, StackmendError, StoreError, Unreachable
@@ -51,7 +52,7 @@ class Worker:
 
     def __init__(self, store: Store, session: Callable[[], Session], board: JobBoard | None, limit: Limit) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
-        self._store, self._opened, self._board = store, session, board
+        self._store, self._opened, self._board, self._claim = store, session, board, limit.claim
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._session: Session | None = None
         # Until when (monotonic seconds) each run is left alone, and how many approvals it had when that was decided.
@@ -142,6 +143,10 @@ class Worker:
         except Held:
             # Somebody is at it; whoever takes the order when its claim has run out sees what came of it.
             return
+        except StoreError as error:
+            # So does whoever can reach the store and the board.
+            LOG.warning("order %s waits: %s", order.key, error)
+            return
         except StackmendError as error:
             orders.settle(self._store, order, orders.REFUSED, why=str(error))
             return
@@ -193,6 +198,9 @@ class Worker:
             what(run_id, session)
             return
         limits = Limits(_LANES_SHARED, session.limits.group)
-        with Leader(self._store, self._store.run(run_id), self._board, self._stop) as leader:
+        with asking():
+            # Whoever is cut off from it leaves the run to those who are not.
+            next(jobs_of(self._board, run_id), None)
+        with Leader(self._store, self._store.run(run_id), self._board, self._stop, self._claim) as leader:
             # Whoever executes a lane tells of it.
             what(run_id, replace(session, limits=limits, share=leader.share, stop=self._stop, told=lambda _: None))

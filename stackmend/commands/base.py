@@ -20,7 +20,10 @@ from stackmend.engine.store import Store
 from stackmend.errors import BadInput, StackmendError
 from stackmend.settings import Settings
 
-_TALKATIVE = ("taskflow", "oslo_utils", "keystoneauth", "openstack", "urllib3", "paramiko", "stevedore", "asyncio")
+_TALKATIVE = (
+    *("taskflow", "oslo_utils", "keystoneauth", "openstack", "urllib3", "paramiko", "stevedore", "asyncio"),
+    "sqlalchemy",
+)
 EXIT_DONE, EXIT_EXCEPTIONS, EXIT_INTERRUPTED = 0, 3, 130
 EXIT_CODES = {
     status.DONE: EXIT_DONE,
