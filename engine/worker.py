@@ -117,6 +117,10 @@ class Worker:
         except StackmendError as error:
             LOG.warning("order %s is refused: %s", order.key, error)
             orders.settle(self._store, order, orders.REFUSED, why=str(error))
+        except Exception as error:
+            # It would end one worker after the other.
+            LOG.exception("order %s met a defect of stackmend's", order.key)
+            orders.settle(self._store, order, orders.REFUSED, why=f"a bug of stackmend, {error!r}")
 
     def _plan(self, order: Order) -> None:
         session = self.session()

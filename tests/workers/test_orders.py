@@ -2,13 +2,20 @@
 
 import json
 import signal
+import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
 from controllers import Controllers, MakeControllers, left
 from desk import assert_refused
 from waiting import until
 
+from stackmend.engine import orders
+from stackmend.engine.store import Store
+from stackmend.engine.worker import Limit, Worker
+from stackmend.engine.working import Session
+from stackmend.errors import Refused
 from stackmend.lab.servers import free_port
 
 
@@ -54,6 +61,26 @@ def test_what_can_not_be_done_says_why(alone: Controllers) -> None:
     found = alone.ended("dead")
     assert found["state"] == "refused"
     assert "sim-c09" in found["why"]
+
+
+def test_an_order_that_meets_a_defect_is_refused_and_the_next_one_is_carried_out(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/runs.sqlite")
+
+    def session() -> Session:
+        raise ZeroDivisionError if len(orders.orders(store)) == 1 else Refused("no such user")
+
+    worker = Worker(store, session, None, Limit())
+    thread = threading.Thread(target=worker.work)
+    thread.start()
+    try:
+        for key, why in (("first", "a bug of stackmend, ZeroDivisionError()"), ("second", "no such user")):
+            orders.place(store, key, "power-loss", {})
+            until(lambda key=key: orders.find(store, key).state == orders.REFUSED, "it is refused")
+            assert orders.find(store, key).why == why
+    finally:
+        worker.stop()
+        thread.join()
+        store.close()
 
 
 def test_nothing_to_do_is_said(alone: Controllers) -> None:
