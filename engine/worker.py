@@ -23,7 +23,7 @@ from stackmend.engine.conductor import LaneConductor
 from stackmend.engine.coordinator import Limits
 from stackmend.engine.database import reading
 from stackmend.engine.orders import Order
-from stackmend.engine.sharing import Leader, jobs_of
+from stackmend.engine.sharing import Leader
 from stackmend.engine.store import PLAN, Store
 from stackmend.engine.working import Session
 from stackmend.errors import BadInput, Held, NotApproved, PlanRefused, StackmendError, StoreError, Unreachable
@@ -92,6 +92,12 @@ class Worker:
     def leads(self) -> list[str]:
         """The runs that this worker leads now."""
         return [run for run, (until, _) in list(self._leading.items()) if until == _FOR_NOW]
+
+    def check(self) -> None:
+        """Raise BoardAway when the board, where there is one, does not answer."""
+        if self._board is not None:
+            with asking():
+                next(iter(self._board.iterjobs(ensure_fresh=True)), None)
 
     def _look_around(self, pool: ThreadPoolExecutor) -> None:
         try:
@@ -202,9 +208,8 @@ class Worker:
             what(run_id, session)
             return
         limits = Limits(_LANES_SHARED, session.limits.group)
-        with asking():
-            # Whoever is cut off from it leaves the run to those who are not.
-            next(jobs_of(self._board, run_id), None)
+        # Whoever is cut off from the board leaves the run to those who are not.
+        self.check()
         with Leader(self._store, self._store.run(run_id), self._board, self._stop, self._claim) as leader:
             # Whoever executes a lane tells of it.
             what(run_id, replace(session, limits=limits, share=leader.share, stop=self._stop, told=lambda _: None))

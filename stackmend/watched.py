@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import socket
 import socketserver
@@ -51,6 +50,7 @@ def at(address: str, worker: Worker, store: Store) -> Iterator[None]:
                 status, kind, body = "200 OK", "text/plain; version=0.0.4", generate_latest(registry)
             elif environ["PATH_INFO"] == "/healthz":
                 orders.counts(store)
+                worker.check()
                 told = {"worker": worker.name, "at": time.time(), "leads": worker.leads}
                 status, kind, body = "200 OK", "application/json", json.dumps(told).encode()
             else:
@@ -72,6 +72,9 @@ def at(address: str, worker: Worker, store: Store) -> Iterator[None]:
 
 
 class _Quiet(WSGIRequestHandler):
+    # Seconds for a request to come.
+    timeout = 10
+
     def log_message(self, *_: Any) -> None:
         """Nothing: who asks for health asks every second."""
 
@@ -96,12 +99,19 @@ class _Local(_Threading):
         return request, ("socket", 0)
 
 
+def _make_room(place: pathlib.Path) -> None:
+    """Remove the socket that a worker before this one has left there, and nothing else. Raises OSError."""
+    if place.is_socket():
+        place.unlink()
+    elif place.exists():
+        raise FileExistsError(f"{place} is there already, and is no socket")
+
+
 def _server(address: str, answer: Any) -> WSGIServer:
     host, _, port = address.rpartition(":")
     try:
         if "/" in address:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(address)
+            _make_room(pathlib.Path(address))
             server: WSGIServer = _Local(address, _Quiet)  # type: ignore[arg-type]
             pathlib.Path(address).chmod(0o660)
             server.set_app(answer)

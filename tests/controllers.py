@@ -1,6 +1,9 @@
 """Real boards and databases, and controllers: workers as processes of their own in front of a cloud."""
 
+import contextlib
+import http.client
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +79,27 @@ def left(process: "subprocess.Popen[str]", number: int = signal.SIGTERM) -> str:
     """Tell a worker to go, and return what it had said."""
     process.send_signal(number)
     return process.communicate(timeout=60)[1]
+
+
+def answers(address: str) -> bool:
+    """Whether a worker can be asked how it is, and is well."""
+    try:
+        return asked(address, "/healthz")[0] == 200
+    except OSError:
+        return False
+
+
+def asked(address: str, page: str) -> tuple[int, str]:
+    """The status and the text of a page of a worker's, which is watched at HOST:PORT or at a socket's path."""
+    local = "/" in address
+    link = http.client.HTTPConnection("localhost" if local else address, timeout=60)
+    with contextlib.closing(link):
+        if local:
+            link.sock = socket.socket(socket.AF_UNIX)
+            link.sock.connect(address)
+        link.request("GET", page)
+        with contextlib.closing(link.getresponse()) as answer:
+            return answer.status, answer.read().decode()
 
 
 MakeControllers = Callable[..., Controllers]

@@ -3,11 +3,10 @@
 import json
 import signal
 import threading
-import urllib.request
 from pathlib import Path
 
 import pytest
-from controllers import Controllers, MakeControllers, left
+from controllers import Controllers, MakeControllers, answers, asked, left
 from desk import assert_refused
 from waiting import until
 
@@ -135,17 +134,24 @@ def test_a_board_that_does_not_answer_is_named_without_its_secret(alone: Control
     assert "hidden" not in ended.err
 
 
-def test_a_worker_is_watched(alone: Controllers) -> None:
-    port = free_port()
-    alone.worker("--watched-at", f"127.0.0.1:{port}")
-    alone.order()
-    assert alone.ended()["state"] == "done"
-    metrics = asked(port, "/metrics")
-    assert 'stackmend_orders{state="carried-out"} 1.0' in metrics
-    assert json.loads(asked(port, "/healthz"))["worker"]
+@pytest.mark.parametrize("kind", ["port", "socket"])
+def test_a_worker_is_watched(alone: Controllers, kind: str) -> None:
+    address = f"127.0.0.1:{free_port()}" if kind == "port" else alone.desk.path("watched")
+    for _ in range(2):
+        # The second one finds the socket of the first.
+        worker = alone.worker("--watched-at", address)
+        alone.order()
+        assert alone.ended()["state"] == "done"
+        until(lambda: answers(address), "it can be asked")
+        status, metrics = asked(address, "/metrics")
+        assert (status, 'stackmend_orders{state="carried-out"} 1.0' in metrics) == (200, True)
+        assert json.loads(asked(address, "/healthz")[1])["worker"].endswith(f"-{worker.pid}")
+        assert asked(address, "/")[0] == 404
+        left(worker, signal.SIGKILL)
 
 
-def asked(port: int, path: str) -> str:
-    """A page of the worker's."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-        return str(answer.read().decode())
+def test_a_file_in_the_place_of_its_socket_is_left_alone(alone: Controllers) -> None:
+    Path(alone.desk.path("notes")).write_text("mine")
+    refused = alone.desk.stackmend("worker", "--watched-at", alone.desk.path("notes"))
+    assert_refused(alone.desk, refused, 2, "is no socket")
+    assert Path(alone.desk.path("notes")).read_text() == "mine"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import yaml
-from controllers import Controllers, MakeControllers, left
+from controllers import Controllers, MakeControllers, asked, left
 from wire import Wire
 
 from stackmend.lab.databases import MariaDB
@@ -36,16 +36,19 @@ def wire(request: pytest.FixtureRequest, house: Controllers) -> Iterator[Wire]:
 
 def test_who_is_cut_off_calls_nothing_more_and_the_others_go_on(house: Controllers, wire: Wire) -> None:
     """It leads the run, and has lanes in hand."""
-    apart = house.worker("--config", house.desk.path("apart.yaml"))
+    watched = house.desk.path("watched")
+    apart = house.worker("--config", house.desk.path("apart.yaml"), "--watched-at", watched)
     house.order()
     house.done(2)
     wire.cut()
     house.worker()
+    assert asked(watched, "/healthz")[0] == 503
     assert house.ended()["state"] == "done"
     before = house.desk.calls()
     wire.mend()
     house.order("volumes", procedure="reattach-volumes")
     assert house.ended("volumes")["state"] == "nothing-to-do"
+    assert asked(watched, "/healthz")[0] == 200
     told = left(apart)
     assert "Traceback" not in told
     house.once_each()
