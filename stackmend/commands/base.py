@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import logging
 import sys
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,7 +54,11 @@ class Operator(Command):
         """The options that every command has."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--config", metavar="FILE", help="settings file (default: the usual places)")
-        parser.add_argument("--store", metavar="URL", help="run store (default: a file in the user's state directory)")
+        parser.add_argument(
+            "--store",
+            metavar="URL",
+            help="run store, without a password (default: a file in the user's state directory)",
+        )
         return parser
 
     def get_epilog(self) -> str:
@@ -96,6 +101,7 @@ class Operator(Command):
         """The settings, with what the command line says above them."""
         found = settings_module.load(parsed_args.config)
         if parsed_args.store:
+            no_password("--store", parsed_args.store, "as `store` into the settings file, or into $STACKMEND_STORE")
             found = settings_module.replace(found, store=parsed_args.store)
         return found
 
@@ -165,6 +171,18 @@ def _check_text(parsed_args: argparse.Namespace) -> None:
         for word in given if isinstance(given, list) else [given]:
             if isinstance(word, str) and not word.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in word):
                 raise BadInput(f"the word {word!a} is not text in UTF-8: type it in a terminal that is")
+
+
+def no_password(option: str, url: str, instead: str) -> None:
+    """Raise BadInput for a database URL with a password: what is typed, every user of the machine can see."""
+    try:
+        parsed = urllib.parse.urlsplit(url)
+    except ValueError:
+        return
+    if parsed.password or {"password", "passwd"} & set(urllib.parse.parse_qs(parsed.query)):
+        raise BadInput(
+            f"{option} has a password in it, which everybody on this machine can see: write the URL {instead}"
+        )
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, Any]:

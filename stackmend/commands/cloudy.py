@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stackmend.clients.cloud import Cloud, Timeouts
-from stackmend.commands.base import Document, pairs
+from stackmend.commands.base import Document, no_password, pairs
 from stackmend.doors import Opened, opened
 from stackmend.engine import status
 from stackmend.engine.coordinator import Limits
@@ -32,14 +32,17 @@ class OnCloud(Document):
             "--sql",
             action="append",
             metavar="NAME=WHERE",
-            help="a service's database (nova, cinder, neutron): its .conf file, or a database URL; repeatable",
+            help="a service's database (nova, cinder, neutron): its .conf file or a URL without password; repeatable",
         )
         return parser
 
     @contextlib.contextmanager
     def doors(self, parsed_args: argparse.Namespace, settings: Settings) -> Iterator[Opened]:
         """Everything a step may ask for, open."""
-        with opened(settings, self._cloud(settings), pairs(parsed_args.sql, "--sql")) as found:
+        sql = pairs(parsed_args.sql, "--sql")
+        for name, where in sql.items():
+            no_password(f"--sql {name}=", str(where), f"as databases.{name} into the settings file, or name its .conf")
+        with opened(settings, self._cloud(settings), sql) as found:
             yield found
 
     @contextlib.contextmanager

@@ -59,8 +59,8 @@ class TestDatabases:
         assert_refused(pair, pair.run("--sql", f"{name}={other}"), 2, f"{name} database has no table")
 
     def test_a_server_that_is_away(self, pair: Desk) -> None:
-        pair.settings(patience=0.2)
-        ended = pair.run("--sql", "nova=mysql+pymysql://nova:swordfish@127.0.0.1:1/nova")
+        pair.settings(patience=0.2, databases={"nova": "mysql+pymysql://nova:swordfish@127.0.0.1:1/nova"})
+        ended = pair.run()
         assert_refused(pair, ended, 7, "127.0.0.1:1", "nova database")
         assert "swordfish" not in ended.err
 
@@ -75,7 +75,8 @@ class TestStore:
             ("redis://localhost/0", 8, "redis"),
             ("sqlite://", 2, "must be a file"),
             ("sqlite:////proc/nowhere/runs.sqlite", 8, "/proc/nowhere"),
-            ("mysql+pymysql://u:swordfish@127.0.0.1:1/runs", 8, "127.0.0.1:1"),
+            ("mysql+pymysql://u@127.0.0.1:1/runs", 8, "127.0.0.1:1"),
+            ("mysql+pymysql://u:swordfish@127.0.0.1:1/runs", 2, "$STACKMEND_STORE"),
         ],
     )
     def test_a_url_that_does_not_do(self, pair: Desk, url: str, code: int, fragment: str) -> None:

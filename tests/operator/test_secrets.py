@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from desk import Desk, Ended, quick
+from desk import Desk, Ended, assert_refused, quick
 
 SECRET = "swordfish"
 # Each planted secret has its own number behind the word, so that a leak tells where it came from.
@@ -71,19 +71,28 @@ def test_no_secret_is_written_or_said(full_of_secrets: Desk) -> None:
     assert_silent(desk, *said)
 
 
-def test_errors_keep_secrets(full_of_secrets: Desk) -> None:
+def test_errors_keep_secrets(full_of_secrets: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = full_of_secrets
     desk.settings(patience=0.1)
     broken = Path(desk.cloud.directory / "broken.conf")
     broken.write_text(f"[database\nconnection = mysql://nova:{CONF}@127.0.0.1:1/nova\n")
     away = f"mysql+pymysql://nova:{LOST_DATABASE}@127.0.0.1:1/nova"
-    said = [
-        typed(desk, "plan", "power-loss", "--sql", f"nova={away}"),
-        typed(desk, "list", "--store", away),
-        typed(desk, "plan", "power-loss", "--sql", f"nova={broken}"),
-    ]
+    desk.settings(patience=0.1, databases={"nova": away})
+    said = [typed(desk, "plan", "power-loss")]
+    monkeypatch.setenv("STACKMEND_STORE", away)
+    said += [typed(desk, "list"), typed(desk, "plan", "power-loss", "--sql", f"nova={broken}")]
     assert [ended.code for ended in said] == [7, 8, 2], said
+    # The settings are where such a URL may stand.
+    Path(desk.path("stackmend.yaml")).unlink()
     assert_silent(desk, *said)
+
+
+@pytest.mark.parametrize("url", [f"mysql+pymysql://u:{CONF}@h/x", f"postgresql://h/x?user=u&password={CONF}"])
+def test_a_password_that_is_typed_is_refused_and_not_repeated(pair: Desk, url: str) -> None:
+    for words in (("list", "--store", url), ("plan", "power-loss", "--sql", f"nova={url}")):
+        ended = pair.stackmend(*words)
+        assert_refused(pair, ended, 2, f"{words[-2]}", "everybody on this machine can see")
+        assert SECRET not in ended.err
 
 
 def assert_silent(desk: Desk, *said: Ended) -> None:

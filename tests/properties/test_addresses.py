@@ -64,7 +64,8 @@ def test_the_address_of_a_database(url: str) -> None:
 
 @pytest.mark.parametrize("url", _STORES)
 def test_the_address_of_the_run_store(pair: Desk, url: str) -> None:
-    ended = pair.stackmend("list", "--store", url)
+    pair.settings(store=url)
+    ended = pair.stackmend("list")
     assert ended.code in (0, 2, 8), ended
     assert [word for word in ("Traceback", "s3cret") if word in ended.err] == []
 
