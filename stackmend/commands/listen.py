@@ -4,10 +4,15 @@ import argparse
 import gc
 
 from stackmend import __version__
-from stackmend.alarms import configuration, mistral
+from stackmend.alarms import configuration
 from stackmend.alarms.rules import MISTRAL
+from stackmend.clients.mistral import Mistral
+from stackmend.clients.signin import Timeouts, cloud_region
 from stackmend.commands.base import Operator
 from stackmend.errors import BadInput
+
+# The listener asks again by itself, and of another alarm meanwhile.
+_ONCE = Timeouts(read=30.0, patience=0.0)
 
 
 class Listen(Operator):
@@ -36,9 +41,10 @@ class Listen(Operator):
             listener.run()
         self.say("stopped: what was accepted is stored")
 
-    def _mistral(self) -> mistral.Mistral:
+    def _mistral(self) -> Mistral:
         """Mistral of the cloud that is named the OpenStack way."""
-        return mistral.connected(self.app.options.os_cloud, self.app.options.os_region_name)
+        options = self.app.options
+        return Mistral(cloud_region(options.os_cloud, options.os_region_name), _ONCE)
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:

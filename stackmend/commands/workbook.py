@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from stackmend.clients.mistral import Mistral
 from stackmend.clients.signin import Timeouts, cloud_region
 from stackmend.commands.base import Document, Listing
 from stackmend.commands.cloudy import Asking
@@ -13,7 +14,7 @@ from stackmend.engine import plan as plans
 from stackmend.engine import planning
 from stackmend.engine.plan import Plan
 from stackmend.errors import BadInput
-from stackmend.workbooks import export, service
+from stackmend.workbooks import export, shipped
 
 
 class WorkbookList(Listing):
@@ -21,7 +22,7 @@ class WorkbookList(Listing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Columns and rows."""
-        return ("Workflow", "Description"), [(name, found["description"]) for name, found in service.workflows()]
+        return ("Workflow", "Description"), [(name, found["description"]) for name, found in shipped.workflows()]
 
 
 class WorkbookShow(Document):
@@ -35,7 +36,7 @@ class WorkbookShow(Document):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Print it."""
-        text = service.text(parsed_args.workbook)
+        text = shipped.text(parsed_args.workbook)
         self.show(parsed_args, yaml.safe_load(text), text.rstrip())
 
 
@@ -49,10 +50,10 @@ class WorkbookInstall(Document):
         manager = getattr(self.app, "client_manager", None)
         options = self.app.options
         region = manager.sdk_connection.config if manager else cloud_region(options.os_cloud, options.os_region_name)
-        mistral = service.Mistral(region, Timeouts(patience=self.settings(parsed_args).patience))
-        done = {name: mistral.install(name, text) for name, text in service.texts().items()}
+        mistral = Mistral(region, Timeouts(patience=self.settings(parsed_args).patience))
+        done = {name: mistral.install(name, text) for name, text in shipped.texts().items()}
         self.show(parsed_args, done, "\n".join(f"{name}: {what}" for name, what in done.items()))
-        if missing := mistral.missing_actions():
+        if missing := [action for action in shipped.actions() if not mistral.knows(action)]:
             self.say(
                 f"this Mistral knows no action {', '.join(missing)}: install stackmend where its API, engine and "
                 "executors run, and restart them"

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
-from keystoneauth1.adapter import Adapter
-from keystoneauth1.noauth import NoAuth
-from keystoneauth1.session import Session
 from listening import Listening, down
 from waiting import until
 
 from stackmend.alarms import decider
 from stackmend.alarms.ledger import NOTED, REFUSED, RESOLVED, SAME, STARTED, STARTING
-from stackmend.alarms.mistral import Mistral, connected
+from stackmend.clients.mistral import Mistral
+from stackmend.clients.signin import Timeouts, cloud_region
 
 RULE: dict[str, Any] = {
     "name": "host-failure",
@@ -69,13 +67,20 @@ def executions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Executions]:
         thread.join()
 
 
-def mistral(executions: Executions) -> Mistral:
+@pytest.fixture
+def mistral(executions: Executions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mistral:
+    """As it is found by the name of a cloud."""
     endpoint = f"http://127.0.0.1:{executions.server_address[1]}/v2"
-    return Mistral(Adapter(Session(auth=NoAuth()), endpoint_override=endpoint, connect_retries=0))
+    cloud = {"auth_type": "none", "auth": {"endpoint": endpoint}, "workflow_endpoint_override": endpoint}
+    (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"ours": cloud}}), encoding="utf-8")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    return Mistral(cloud_region("ours", None), Timeouts(patience=0.0))
 
 
-def test_a_workflow_is_started_once_under_an_id_of_the_incident(tmp_path: Path, executions: Executions) -> None:
-    with Listening(tmp_path, [RULE], mistral(executions).execute) as listening:
+def test_a_workflow_is_started_once_under_an_id_of_the_incident(
+    tmp_path: Path, executions: Executions, mistral: Mistral
+) -> None:
+    with Listening(tmp_path, [RULE], mistral.execute) as listening:
         for _ in range(10):
             listening.alert(down("c01"))
         assert listening.verdicts() == [STARTED] + 9 * [SAME]
@@ -86,20 +91,24 @@ def test_a_workflow_is_started_once_under_an_id_of_the_incident(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("answers", [[503, 404, 500], [0, 0]], ids=["it refuses", "its answers are lost"])
-def test_it_is_asked_until_it_took_it(tmp_path: Path, executions: Executions, answers: list[int]) -> None:
+def test_it_is_asked_until_it_took_it(
+    tmp_path: Path, executions: Executions, mistral: Mistral, answers: list[int]
+) -> None:
     executions.answers = list(answers)
-    with Listening(tmp_path, [RULE], mistral(executions).execute) as listening:
+    with Listening(tmp_path, [RULE], mistral.execute) as listening:
         listening.alert(down("c01"))
         assert listening.verdicts() == [STARTED]
     assert executions.asked == len(answers) + 1
     assert len(executions.taken) == 1
 
 
-def test_while_it_refuses_the_alarm_tells_why_and_may_still_be_resolved(tmp_path: Path, executions: Executions) -> None:
+def test_while_it_refuses_the_alarm_tells_why_and_may_still_be_resolved(
+    tmp_path: Path, executions: Executions, mistral: Mistral
+) -> None:
     executions.answers = [404] * 1000
-    with Listening(tmp_path, [RULE], mistral(executions).execute) as listening:
+    with Listening(tmp_path, [RULE], mistral.execute) as listening:
         listening.alert(down("c01"))
-        until(lambda: "it said 404" in listening.why(1), "its answer is told")
+        until(lambda: "was refused with 404" in listening.why(1), "its answer is told")
         assert "there is no workflow" in listening.why(1)
         assert listening.ledger.find("1").verdict == STARTING
         listening.alert(down("c01", status="resolved"))
@@ -107,26 +116,13 @@ def test_while_it_refuses_the_alarm_tells_why_and_may_still_be_resolved(tmp_path
     assert executions.taken == {}
 
 
-def test_a_restarted_listener_goes_on_asking(tmp_path: Path, executions: Executions) -> None:
+def test_a_restarted_listener_goes_on_asking(tmp_path: Path, executions: Executions, mistral: Mistral) -> None:
     executions.answers = [503] * 1000
-    with Listening(tmp_path, [RULE], mistral(executions).execute) as listening:
+    with Listening(tmp_path, [RULE], mistral.execute) as listening:
         listening.alert(down("c01"))
         until(lambda: executions.asked, "it is asked")
     executions.answers = []
-    with Listening(tmp_path, [RULE], mistral(executions).execute) as listening:
-        assert listening.verdicts() == [STARTED]
-    assert len(executions.taken) == 1
-
-
-def test_it_is_found_by_the_name_of_a_cloud(
-    tmp_path: Path, executions: Executions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    endpoint = f"http://127.0.0.1:{executions.server_address[1]}/v2"
-    cloud = {"auth_type": "none", "auth": {"endpoint": endpoint}, "workflow_endpoint_override": endpoint}
-    (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"ours": cloud}}), encoding="utf-8")
-    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
-    with Listening(tmp_path, [RULE], connected("ours", None).execute) as listening:
-        listening.alert(down("c01"))
+    with Listening(tmp_path, [RULE], mistral.execute) as listening:
         assert listening.verdicts() == [STARTED]
     assert len(executions.taken) == 1
 

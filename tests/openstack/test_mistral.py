@@ -19,7 +19,7 @@ from waiting import until
 from stackmend.engine import orders
 from stackmend.engine.store import Store
 from stackmend.lab.openstack.control import OpenStackLab
-from stackmend.workbooks import service
+from stackmend.workbooks import shipped
 
 pytestmark = [pytest.mark.openstack, pytest.mark.filterwarnings("ignore:::openstack")]
 SERVERS: Servers = {
@@ -47,7 +47,7 @@ def mistral(openstack_lab: OpenStackLab, town: Town, tmp_path_factory: pytest.Te
     """Mistral with stackmend beside it, its workbooks, and a worker."""
     with mistral_beside(openstack_lab, tmp_path_factory.mktemp("mistral")) as found:
         done = found.types("workbook", "install", "-f", "json")
-        assert (json.loads(done.stdout), done.stderr) == (dict.fromkeys(service.texts(), "created"), "")
+        assert (json.loads(done.stdout), done.stderr) == (dict.fromkeys(shipped.texts(), "created"), "")
         yield found
 
 
@@ -59,11 +59,11 @@ def test_mistrals_own_parser_reads_them(openstack_lab: OpenStackLab) -> None:
 
 
 def test_install_brings_up_to_date_what_differs(mistral: Mistral) -> None:
-    changed = service.text("stackmend").replace("count: <% $.polls %>", "count: 1")
+    changed = shipped.text("stackmend").replace("count: <% $.polls %>", "count: 1")
     mistral.upload("workbooks", changed, "PUT")
     told = json.loads(mistral.types("workbook", "install", "-f", "json").stdout)
     assert told == {"stackmend": "updated", "stackmend-incidents": "unchanged"}
-    assert mistral.ask("GET", "/workbooks/stackmend")["definition"] == service.text("stackmend")
+    assert mistral.ask("GET", "/workbooks/stackmend")["definition"] == shipped.text("stackmend")
 
 
 def test_a_refused_order_is_the_tasks_error_and_goes_on_when_it_is_run_again(mistral: Mistral, town: Town) -> None:

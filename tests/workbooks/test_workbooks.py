@@ -12,10 +12,10 @@ import yaml
 
 from stackmend.engine.procedures import Procedure, catalogue
 from stackmend.errors import BadInput
-from stackmend.workbooks import service
+from stackmend.workbooks import shipped
 
 PROCEDURES = sorted(catalogue().values(), key=lambda found: found.name)
-WORKFLOWS = dict(service.workflows())
+WORKFLOWS = dict(shipped.workflows())
 OURS = {point.name: point for point in importlib.metadata.entry_points(group="mistral.actions")}
 PAGE = Path(__file__).parents[2] / "doc" / "guide" / "mistral.md"
 _COMMON = {"key": None, "approved": False, "poll_seconds": 10}
@@ -95,9 +95,9 @@ def test_the_actions_and_the_composed_workflows_are_those_of_the_page() -> None:
 
 
 def test_a_workbook_is_known_by_its_own_name() -> None:
-    assert {name: yaml.safe_load(text)["name"] for name, text in service.texts().items()} == {
+    assert {name: yaml.safe_load(text)["name"] for name, text in shipped.texts().items()} == {
         "stackmend": "stackmend",
         "stackmend-incidents": "stackmend-incidents",
     }
     with pytest.raises(BadInput, match="there is no workbook nope: `stackmend workbook list` shows stackmend, "):
-        service.text("nope")
+        shipped.text("nope")
