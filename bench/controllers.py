@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from stackmend.engine import orders, report
+from stackmend.engine import order_status, orders, report
 from stackmend.engine.store import Store
 from stackmend.errors import StoreError
 from stackmend.lab.boards import Redis
@@ -92,7 +92,7 @@ class Controllers:
     def recovered(self) -> tuple[int, bool]:
         """How many servers are, and whether all is over."""
         try:
-            run = orders.look(self.store, "outage")["run"]
+            run = order_status.look(self.store, "outage")["run"]
             if run is None:
                 return 0, False
             found = report.status_of(self.store, run)
@@ -120,7 +120,7 @@ class Controllers:
         wall = time.monotonic() - began
         self.cpu += sum(used(worker.pid) for worker in self.workers)
         times = Counter(effect["target"] for effect in self.cloud.journal("server.reboot"))
-        state = orders.look(self.store, "outage")["state"]
+        state = order_status.look(self.store, "outage")["state"]
         return Row(what, wall, self.cpu, len(times), sum(count > 1 for count in times.values()), state)
 
     def leave(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from stackmend.engine import clock, parameters, procedures, report, tables
+from stackmend.engine import clock, parameters, procedures, tables
 from stackmend.engine.database import reading, saved, writing
 from stackmend.engine.ownership import whoami
 from stackmend.engine.store import Store
@@ -100,31 +100,6 @@ def counts(store: Store) -> dict[str, int]:
         return {
             row.state: row.n for row in connection.execute(sa.select(state, sa.func.count().label("n")).group_by(state))
         }
-
-
-def look(store: Store, key: str) -> dict[str, Any]:
-    """How it stands with an order, as JSON: ``state``, ``ended`` (nothing more comes by itself), ``why`` and ``run``.
-
-    ``state`` is the run's own once there is one (engine.report), else the order's.
-    """
-    order = find(store, key)
-    told: dict[str, Any] = {"order": order.id, "key": order.key, "state": order.state, "why": order.why}
-    if order.run is None or order.state in (WAITING, TAKEN):
-        return {**told, "run": order.run, "ended": order.state in (REFUSED, NOTHING)}
-    found = report.status_of(store, order.run)
-    run = {name: found[name] for name in ("run", "procedure", "counts", "waits_for", "next")}
-    ended = order.state == REFUSED or found["ended_at"] is not None
-    state = REFUSED if order.state == REFUSED else found["state"]
-    return {**told, **run, "state": state, "why": order.why or _why(found), "ended": ended}
-
-
-def _why(found: Mapping[str, Any]) -> str | None:
-    """The sentence that a run's state needs: what it waits for, or the first thing that failed."""
-    if found["waits_for"]:
-        return f"{found['waits_for']}; then approve it"
-    failed = [lane for lane in found["lanes"] if lane["error"]]
-    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    return f"{failed[0]['title']}: {failed[0]['error']}{more}" if failed else None
 
 
 def take(store: Store, worker: str) -> Order | None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from stackmend import settings
-from stackmend.engine import orders, status
+from stackmend.engine import order_status, orders, status
 from stackmend.engine.orders import Order
 from stackmend.engine.store import Store
 from stackmend.errors import Unauthorized, UnknownRun
@@ -52,10 +52,11 @@ def standing(store: Store, name: str) -> dict[str, Any]:
 
     ``ended``: nothing more comes by itself; ``well``: and nothing is left to do; ``waits``: what somebody must
     approve before it goes on (``plan``, or a stage's name); ``why``: the sentence for an operator; and ``order``,
-    ``run``, ``procedure``, ``state``, ``counts``. Raises UnknownRun, StoreError.
+    ``run``, ``procedure``, ``state``, ``counts`` (None while somebody works on the run). Raises UnknownRun, StoreError.
     """
     order = orders.find(store, name)
-    told = orders.look(store, order.id)
+    # It is asked every few seconds, and a large run takes seconds to read.
+    told = order_status.look(store, order.id, lanes=False)
     found = {key: told.get(key) for key in ("order", "run", "procedure", "state", "counts", "why", "ended")}
     waits = _waits(store, told)
     well = bool(told["ended"]) and _well(order, told)

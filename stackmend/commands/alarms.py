@@ -10,7 +10,7 @@ from stackmend.alarms.alarm import FIRING, Alarm
 from stackmend.alarms.ledger import Ledger
 from stackmend.commands.base import Document, Listing, Operator
 from stackmend.commands.listen import add_rules
-from stackmend.engine import clock, orders
+from stackmend.engine import clock, order_status
 from stackmend.errors import BadInput, UnknownRun
 
 _VERDICTS = [
@@ -54,7 +54,7 @@ class AlarmShow(Document):
             row = Ledger(store).find(parsed_args.alarm)
             data = dict(row._mapping) | {"labels": json.loads(row.labels), "start": json.loads(row.start or "null")}
             try:
-                data["order"] = orders.look(store, row.key) if row.verdict == ledger.STARTED else None
+                data["order"] = order_status.look(store, row.key) if row.verdict == ledger.STARTED else None
             except UnknownRun:
                 # Mistral has it.
                 data["order"] = None

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 from stackmend.commands.base import Document, Listing
-from stackmend.engine import orders
+from stackmend.engine import order_status, orders
 
 
 class OrderList(Listing):
@@ -34,7 +34,7 @@ class OrderShow(Document):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Its state, and its run's."""
         with self.store(parsed_args) as store:
-            data = orders.look(store, parsed_args.key)
+            data = order_status.look(store, parsed_args.key)
         self.show(
             parsed_args, data, "\n".join(f"{name:<10} {value}" for name, value in data.items() if value is not None)
         )

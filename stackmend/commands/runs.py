@@ -10,7 +10,7 @@ from stackmend.commands.base import EXIT_CODES, OnRun
 from stackmend.commands.cloudy import Asking, Working
 from stackmend.commands.planning import plan_for
 from stackmend.doors import Opened
-from stackmend.engine import orders, report, runs, status
+from stackmend.engine import order_status, orders, report, runs, status
 from stackmend.engine.ownership import whoami
 from stackmend.engine.plan import Plan, write_text
 from stackmend.engine.runs import Session
@@ -94,7 +94,7 @@ class RunProcedure(Asking, Started):
             given = self.given(parsed_args)
             _, new = orders.place(store, parsed_args.key, parsed_args.procedure, given, parsed_args.yes)
             self.say("ordered: a worker carries it out" if new else "ordered before, under this key: nothing was added")
-            data = orders.look(store, parsed_args.key)
+            data = order_status.look(store, parsed_args.key)
         self.show(parsed_args, data, f"`stackmend order show {parsed_args.key}` tells what becomes of it")
 
     def _approve(self, parsed_args: argparse.Namespace, store: Store, plan: Plan, run_id: str) -> None:

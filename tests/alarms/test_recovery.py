@@ -8,7 +8,7 @@ from waiting import until
 
 from bench import listen as bench
 from stackmend.alarms.ledger import NOTED, SAME, STARTED
-from stackmend.engine import orders
+from stackmend.engine import order_status
 
 HOST = "sim-c01"
 RULE = {**EVACUATE, "parameters": {"host": "{host}", "dead": "{source}: {name}", "consent": "disk"}}
@@ -20,8 +20,8 @@ def test_a_dead_hosts_alarm_brings_its_servers_back(living: LivingDesk, tmp_path
     with Listening(tmp_path, [RULE], store=f"sqlite:///{living.store}") as listening:
         listening.alert(down(HOST))
         (order,) = listening.ordered()
-        until(lambda: orders.look(listening.store, order.key)["ended"], "the worker is through with it", 90)
-        found = orders.look(listening.store, order.key)
+        until(lambda: order_status.look(listening.store, order.key)["ended"], "the worker is through with it", 90)
+        found = order_status.look(listening.store, order.key)
         assert found["state"] == "done", found
         assert HOST not in {host for host, _ in living.places().values()}
         # The host stays down, and its alarm goes on; then it is up again.

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 from desk import Desk, quick
 
-from stackmend.engine import orders, plan
+from stackmend.engine import orders, plan, tables
+from stackmend.engine.database import writing
 from stackmend.engine.orders import Order
+from stackmend.engine.ownership import Lease
 from stackmend.engine.store import Store
 
 with warnings.catch_warnings():
@@ -185,6 +188,31 @@ def test_a_run_that_failed_is_told_retried_once_and_reported(at_a_desk: Store, p
     assert done(actions.Look(retried))["well"]
     report = done(actions.Report(order))
     assert (report["state"], report["exceptions"], report["key"]) == ("done", [], "outage")
+
+
+def test_a_look_at_a_run_that_somebody_works_on_reads_neither_plan_nor_lanes(at_a_desk: Store, pair: Desk) -> None:
+    order = carried_out(at_a_desk, pair, approved=True)
+    run = str(orders.find(at_a_desk, order).run)
+    lease = Lease.take(at_a_desk.engine, run, take_over=False)
+    with writing(at_a_desk.engine) as connection:
+        plan_text = connection.execute(sa.select(tables.RUNS.c.plan)).scalar_one()
+        connection.execute(sa.update(tables.RUNS).values(plan="too long to be read"))
+    told = done(actions.Look(order))
+    assert told == {
+        "order": order,
+        "run": run,
+        "procedure": "power-loss",
+        "state": "running",
+        "why": None,
+        "counts": None,
+        "ended": False,
+        "well": False,
+        "waits": None,
+    }
+    with writing(at_a_desk.engine) as connection:
+        connection.execute(sa.update(tables.RUNS).values(plan=plan_text))
+    lease.release()
+    assert sum(done(actions.Look(order))["counts"].values()) > 0
 
 
 def test_more_of_a_run_is_asked_once_for_each_action(at_a_desk: Store, pair: Desk) -> None:
