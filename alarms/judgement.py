@@ -2,12 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from stackmend.alarms import rules
+from stackmend.alarms import incidents, rules
 from stackmend.alarms.alarm import FIRING, INSUFFICIENT, OK
 from stackmend.alarms.ledger import (
     HELD,
@@ -25,15 +24,14 @@ from stackmend.alarms.ledger import (
     alarm_of,
 )
 from stackmend.alarms.rules import Rule
-from stackmend.engine import clock, orders
-from stackmend.engine.tables import ALARMS, ORDERS, RUNS
+from stackmend.engine import clock
+from stackmend.engine.tables import ALARMS
 from stackmend.errors import BadInput
 
 # More in one transaction hold those up who store.
 MOST_AT_ONCE = 64
-_INCIDENTS = (WAITING, HELD, STARTING, STARTED)
 # What changes how a later alarm is judged; the rest is written with the transaction's end.
-_MATTERS = frozenset((*_INCIDENTS, RESOLVED))
+_MATTERS = frozenset((*incidents.INCIDENTS, RESOLVED))
 _A = ALARMS.c
 Values = dict[str, Any]
 
@@ -50,36 +48,6 @@ _WRITE = (
     .where(_A.id == sa.bindparam("number"))
     .values({"decided_at": sa.bindparam("at"), **{name: sa.bindparam(f"new_{name}") for name in _DECIDED}})
 )
-# The last incident of a target, with what is known of its order and its run.
-_LAST = (
-    sa.select(
-        *(_A.id, _A.verdict, _A.source, _A.event, _A.decided_at, _A.why),
-        ORDERS.c.state.label("order_state"),
-        ORDERS.c.why.label("order_why"),
-        ORDERS.c.run_id,
-        RUNS.c.ended_at,
-    )
-    .outerjoin(ORDERS, ORDERS.c.id == _A.started_id)
-    .outerjoin(RUNS, RUNS.c.id == ORDERS.c.run_id)
-    .where(_A.target == sa.bindparam("target"), _A.verdict.in_(_INCIDENTS), _A.id < sa.bindparam("number"))
-    .order_by(_A.id.desc())
-    .limit(1)
-)
-_ABOUT = (_A.source == sa.bindparam("source"), _A.event == sa.bindparam("event"))
-_OVER = sa.select(_A.id).where(*_ABOUT, _A.state == OK, _A.id > sa.bindparam("number")).limit(1)
-_OTHERS = sa.select(sa.func.count(_A.target.distinct())).where(
-    *(_A.rule == sa.bindparam("rule"), _A.verdict.in_(_INCIDENTS)),
-    *(_A.received_at >= sa.bindparam("since"), _A.target != sa.bindparam("target")),
-)
-
-
-@dataclass(frozen=True)
-class _Stands:
-    """How it stands with what was started: None while it goes on, else when it ended; whether anything ran."""
-
-    ended_at: str | None
-    ran: bool
-    told: str
 
 
 def decide(ledger: Ledger, known: list[Rule], now: float) -> list[tuple[int, str]]:
@@ -160,12 +128,12 @@ class _Judge:
 
     def _not_again(self, row: Any, rule: Rule, target: str) -> Values | None:
         """Why nothing is started for a target, where something was started or waits already."""
-        last = self.connection.execute(_LAST, {"target": target, "number": row.id}).first()
+        last = incidents.last(self.connection, target, row.id)
         if last is None:
             return None
         if last.verdict != STARTED:
             return _became(SAME, f"it is the same as alarm {last.id}, which is {last.verdict}")
-        stands = _stands(last)
+        stands = incidents.stands(last)
         if stands.ended_at is None:
             return _became(SAME, f"it is the same as alarm {last.id}: {stands.told}")
         if stands.ran and self._began_before(row, last, stands.ended_at):
@@ -175,40 +143,19 @@ class _Judge:
         return None
 
     def _began_before(self, row: Any, last: Any, ended_at: str) -> bool:
-        return row.began_at <= ended_at if row.began_at else not self._over(last)
-
-    def _over(self, row: Any) -> bool:
-        """Whether a later alarm resolves this one."""
-        about = {"source": row.source, "event": row.event, "number": row.id}
-        return self.connection.execute(_OVER, about).first() is not None
+        return row.began_at <= ended_at if row.began_at else not incidents.is_over(self.connection, last)
 
     def _begin(self, row: Any, rule_name: str, target: str) -> Values:
         """Start it now, unless it is over or the brake holds."""
-        if self._over(row):
+        if incidents.is_over(self.connection, row):
             return _became(RESOLVED, "it was over before it was started")
         rule = next((rule for rule in self.rules if rule.name == rule_name), None)
         if rule is None:
             return _became(REFUSED, f"rule {rule_name} is gone: nothing is started by it")
-        if rule.brake and (others := self._others(row, rule, target)) >= rule.brake["most"]:
+        if rule.brake and (others := incidents.others(self.connection, row, rule, target)) >= rule.brake["most"]:
             within = f"{others} other targets within {rule.brake['seconds']:g} s"
             return _became(HELD, f"the brake of rule {rule.name} holds: {within}; `stackmend alarm release {row.id}`")
         return _became(STARTING, f"by rule {rule.name}")
-
-    def _others(self, row: Any, rule: Rule, target: str) -> int:
-        """How many other targets the rule had within its brake's time, started or not."""
-        since = clock.stored(clock.parsed(row.received_at) - timedelta(seconds=rule.brake["seconds"]))
-        told = {"rule": rule.name, "since": since, "target": target}
-        return int(self.connection.execute(_OTHERS, told).scalar_one())
-
-
-def _stands(last: Any) -> _Stands:
-    """How it stands with what an alarm started; of Mistral no more is known than when it was decided."""
-    if last.order_state is None:
-        return _Stands(last.decided_at, True, last.why)
-    if last.order_state in (orders.REFUSED, orders.NOTHING):
-        return _Stands(last.decided_at, last.order_state == orders.NOTHING, last.order_why or last.order_state)
-    told = f"run {last.run_id}" if last.run_id else f"its order is {last.order_state}"
-    return _Stands(last.ended_at, True, told)
 
 
 def _became(verdict: str, why: str | None) -> Values:
