@@ -128,6 +128,12 @@ class Plan:
         """The plan with its digest filled in."""
         return replace(self, digest=digest_of(vars(self)))
 
+    def left_out(self) -> str | None:
+        """Why the first target is left out for which something would have to be done, and how many more there are."""
+        found = [verdict for verdict in self.verdicts if verdict.verdict in ("needs-consent", "impossible")]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return f"{found[0].title}: {found[0].verdict}, {found[0].why}{more}" if found else None
+
     def lane(self, key: str) -> Lane:
         """The lane of that key. Raises BadInput."""
         for lane in self.lanes:

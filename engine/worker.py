@@ -133,7 +133,10 @@ class Worker:
         procedure = procedures.named(str(order.procedure))
         plan = planning.make(procedure, order.parameters, session.doors, dict(session.cloud))
         if not plan.lanes:
-            orders.settle(self._store, order, orders.NOTHING, why="; ".join(plan.notes) or "nothing is to be done")
+            left = plan.left_out()
+            # Nobody reads the verdicts of what a machine ordered: that nothing can be done is no good end.
+            why = left or "; ".join(plan.notes) or "nothing is to be done"
+            orders.settle(self._store, order, orders.REFUSED if left else orders.NOTHING, why=why)
             return
         run_id, _ = self._store.create(plan, order.key)
         if order.approved:

@@ -1,6 +1,7 @@
 """What is ordered is carried out by a worker, once, and says what became of it."""
 
 import json
+import re
 import signal
 import threading
 from pathlib import Path
@@ -87,6 +88,16 @@ def test_nothing_to_do_is_said(alone: Controllers) -> None:
     alone.order("volumes", procedure="reattach-volumes")
     found = alone.ended("volumes")
     assert (found["state"], found["run"]) == ("nothing-to-do", None)
+
+
+def test_that_nothing_can_be_done_is_no_good_end(alone: Controllers) -> None:
+    alone.worker()
+    alone.desk.execute("nova", "UPDATE instances SET task_state = 'spawning'")
+    alone.order()
+    found = alone.ended()
+    assert (found["state"], found["run"]) == ("refused", None)
+    said = r"s00\d: impossible, nova is spawning it: wait for that to end, then plan again \(and 5 more\)"
+    assert re.fullmatch(said, found["why"])
 
 
 def test_an_order_waits_for_a_cloud_that_is_away(alone: Controllers) -> None:
