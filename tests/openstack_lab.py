@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 _NAMED = "STACKMEND_LAB_DIRECTORY"
 # Those that start Mistral and Aodh, or change the services' policies.
-_AROUND = frozenset(["test_alarms.py", "test_mistral.py", "test_rights.py"])
+_AROUND = frozenset(["test_alarms.py", "test_incidents.py", "test_mistral.py", "test_rights.py"])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,5 +1,6 @@
 """A real Mistral that has stackmend beside it, and a worker that does what its workflows order."""
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -16,6 +17,8 @@ import yaml
 from openstack.config import OpenStackConfig
 from waiting import until
 
+from stackmend.engine import orders
+from stackmend.engine.store import Store
 from stackmend.lab.openstack.control import OpenStackLab
 
 ROOT = Path(__file__).parents[1]
@@ -81,10 +84,22 @@ class Mistral:
         services, agents = self.cloud.compute.services(host=host), self.cloud.network.agents(host=host)
         return any(row.state == "up" for row in services) or any(row.is_alive for row in agents)
 
+    def orders(self) -> list[tuple[str, str]]:
+        """The key and the verb of all that was ordered, newest first."""
+        with contextlib.closing(Store(self.store)) as store:
+            return [(order.key, order.verb) for order in orders.orders(store)]
+
     def types(self, *words: str) -> subprocess.CompletedProcess[str]:
         """One command of an operator's, to its end."""
         command = [sys.executable, "-W", "ignore", "-m", "stackmend", *words]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def ordered(mistral: Mistral, key: str) -> list[str]:
+    """What was ordered of the one run of a key, newest first."""
+    with contextlib.closing(Store(mistral.store)) as store:
+        (run,) = [row["id"] for row in store.runs() if row["key"] == key]
+        return [order.verb for order in orders.orders(store) if order.run == run]
 
 
 @contextmanager

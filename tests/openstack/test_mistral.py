@@ -11,19 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
-from openstack_client import Judge, standing
-from openstack_mistral import ROOT, Mistral, mistral_beside
-from openstack_town import Servers, Town, records, towns
+from openstack_mistral import ROOT, Mistral, mistral_beside, ordered
+from openstack_town import Servers, Town, towns
 from waiting import until
 
-from stackmend.engine import orders
-from stackmend.engine.store import Store
 from stackmend.lab.openstack.control import OpenStackLab
 from stackmend.workbooks import shipped
 
 pytestmark = [pytest.mark.openstack, pytest.mark.filterwarnings("ignore:::openstack")]
 SERVERS: Servers = {
-    "db-1": {"host": 0, "root": "volume", "volumes": ["db-1-data"]},
     "web-1": {"host": 1, "volumes": []},
 }
 _PARSE = """
@@ -37,7 +33,7 @@ for name in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def town(openstack_lab: OpenStackLab) -> Iterator[Town]:
-    """Two servers on two hosts, on a clean lab."""
+    """A server, on a clean lab."""
     with towns(openstack_lab) as make:
         yield make(SERVERS)
 
@@ -85,36 +81,6 @@ def test_a_refused_order_is_the_tasks_error_and_goes_on_when_it_is_run_again(mis
     assert reboots(mistral, web) == before + 1
 
 
-def test_a_host_failure_is_approved_fails_and_goes_on_by_the_same_run(
-    mistral: Mistral, town: Town, openstack_lab: OpenStackLab, judge: Judge
-) -> None:
-    hosts = openstack_lab.description["hosts"]
-    source = hosts[0]
-    given = {"host": source, "key": "dead", "fenced": "its plug is pulled", "consent": ["all"], "dead_timeout": 5}
-    execution = mistral.start("stackmend-incidents.host-failure", {**given, "poll_seconds": 1})
-    mistral.until(execution, "PAUSED")
-    assert mistral.task(execution, "approve")["state"] == "IDLE"
-    assert records(openstack_lab) == []
-    mistral.let_run(execution)
-    # The host is not dead at all: nothing may be evacuated.
-    failed = mistral.until(execution, "ERROR")
-    mend = mistral.task(execution, "mend")
-    assert (source in mend["state_info"], mend["state_info"] in failed["state_info"]) == (True, True)
-    assert records(openstack_lab) == []
-
-    openstack_lab.host(source, "power-off")
-    until(lambda: not mistral.hears(source), f"{source} is silent", 90)
-    mistral.run_again(mend)
-    ended = mistral.until(execution, "SUCCESS", 240)
-    report = json.loads(ended["output"])["evacuated"]
-    assert (report["state"], report["exceptions"]) == ("done", [])
-    assert ordered(mistral, "dead") == ["retry", "run"]
-    place = judge.places({"db-1": town.servers["db-1"]}, hosts)["db-1"]
-    assert place["host"] != source
-    assert place == {**standing(place["host"], ["db-1-data", "db-1-root"]), "held_on": sorted([place["host"], source])}
-    assert judge.moves(town.servers, source) == {"db-1": [("evacuation", source, place["host"], "done")]}
-
-
 def test_mistral_drives_a_plan_by_itself(mistral: Mistral, town: Town) -> None:
     web = town.servers["web-1"]
     before = reboots(mistral, web)
@@ -138,13 +104,3 @@ def reboots(mistral: Mistral, server: str) -> int:
 
 def report_of(execution: dict[str, Any]) -> Any:
     return json.loads(execution["output"])["report"]
-
-
-def ordered(mistral: Mistral, key: str) -> list[str]:
-    """What was ordered of the one run of a key, newest first."""
-    store = Store(mistral.store)
-    try:
-        (run,) = [row["id"] for row in store.runs() if row["key"] == key]
-        return [order.verb for order in orders.orders(store) if order.run == run]
-    finally:
-        store.close()
