@@ -20,7 +20,7 @@ from stackmend.alarms.decider import Decider, Execute, Loop
 from stackmend.alarms.keeper import Keeper
 from stackmend.alarms.keystone import Keystone
 from stackmend.alarms.ledger import STARTING, Ledger
-from stackmend.alarms.refusals import SLOW, Counts
+from stackmend.alarms.refusals import MALFORMED, SLOW, Counts
 from stackmend.alarms.sources import SOURCES
 from stackmend.engine.garbage import fewer_walks
 from stackmend.engine.store import Store
@@ -146,6 +146,10 @@ def _protocol(counts: Counts) -> type[H11Protocol]:
                 self._wait_no_more()
             elif self._waiting is None:
                 self._wait()
+
+        def send_400_response(self, msg: str) -> None:
+            counts.refused("somebody", MALFORMED, "what came is no HTTP")
+            super().send_400_response(msg)
 
         def _wait(self) -> None:
             self._waiting = self.loop.call_later(REQUEST_SECONDS, self._too_slow)

@@ -84,6 +84,16 @@ def test_what_is_not_json_is_refused(listening: Listening, body: bytes) -> None:
     assert (status, answer["error"]["message"]) == (400, "its body is not JSON")
 
 
+def test_what_is_no_http_is_refused_counted_and_told_once(listening: Listening) -> None:
+    before = len(listening.said)
+    for sent in (b"\x16\x03\x01\x02\x00\x01", b"EHLO there\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", listening.port), timeout=20) as wire:
+            wire.sendall(sent + b"\r\n")
+            assert _received(wire)[:12] == b"HTTP/1.1 400"
+    assert refused(listening, "somebody", "malformed") == 2
+    assert listening.said[before:] == ["refused what somebody sent: what came is no HTTP"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
