@@ -103,7 +103,8 @@ Of its own calls:
   nova then asks keystone about each new token is nova's call. *Changes* are what the recovery is, and Masakari's locks.
 * Masakari is asked once a second how far it is. Its own API's calls are left out, but not that keystone checks a token
   for each of them: about one call a second.
-* Masakari is tuned: it does not wait after it disabled the service, and works with as many threads as the row says.
+* Masakari is tuned: it does not wait after it disabled the service, waits for a server as long as it takes, and works
+  with as many threads as the row says.
 * stackmend does more in that time: it plans, keeps every step, fences (by an operator's word here), forces the host
   down, proves state, volumes and ports at three services, and holds the host.
 

@@ -13,6 +13,8 @@ from bench.casualty import Casualty
 # Neutron and cinder tell nova what happened, by the same library that others ask nova with.
 _EVENTS = ("/v2.1/os-server-external-events",)
 _CONTROLLER, _ENGINE = "ctl.example.com", "masakari-engine"
+# Masakari would wait before it evacuates, and give a server up after 90 s, which many at once take on a busy machine.
+_TUNED = {"wait_period_after_service_update": 0, "wait_period_after_evacuation": 900}
 
 
 class Rescue:
@@ -37,7 +39,7 @@ class Rescue:
 
 
 class Masakari(Rescue):
-    """Told of the host's death as its host monitor would; tuned: no fixed wait, so many threads."""
+    """Told of the host's death as its host monitor would; tuned: no fixed wait, patience, so many threads."""
 
     agents = ("masakari-engine ", "python-novaclient")
 
@@ -48,11 +50,10 @@ class Masakari(Rescue):
     def prepare(self, casualty: Casualty) -> None:
         """A segment of all hosts, and the engine with its settings."""
         conf = casualty.lab.directory / "etc" / "masakari" / "masakari.conf"
-        wanted = f"wait_period_after_service_update = 0\nhost_failure_recovery_threads = {self.threads}\n"
-        text = re.sub(
-            r"^(host_failure_recovery_threads.*|wait_period_after_service_update.*)\n", "", conf.read_text(), flags=re.M
-        )
-        conf.write_text(text.replace("[DEFAULT]\n", f"[DEFAULT]\n{wanted}", 1))
+        wanted = {**_TUNED, "host_failure_recovery_threads": self.threads}
+        lines = "".join(f"{name} = {value}\n" for name, value in wanted.items())
+        text = re.sub(rf"^({'|'.join(wanted)}) *=.*\n", "", conf.read_text(), flags=re.M)
+        conf.write_text(text.replace("[DEFAULT]\n", f"[DEFAULT]\n{lines}", 1))
         for do in ("kill", "start"):
             casualty.lab.host(_CONTROLLER, do, binary=_ENGINE)
         ha = casualty.cloud.instance_ha
