@@ -21,9 +21,12 @@ def _laid_out(url: str) -> dict[str, int]:
 
 
 def _changed(url: str, *statements: str) -> None:
-    with writing(open_database(url)) as link:
+    opened = open_database(url)
+    with writing(opened) as link:
         for statement in statements:
             link.exec_driver_sql(statement)
+    # Or the file would be written once more when whatever it was is collected as garbage.
+    opened.dispose()
 
 
 def test_what_an_earlier_release_made_gets_what_it_lacks(url: str) -> None:
