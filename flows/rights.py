@@ -128,7 +128,13 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "relocate-host": Rights(
         {
-            "nova": (*_MAPPED, *_SERVICES, "os_compute_api:servers:reboot"),
+            "nova": (
+                *_MAPPED,
+                *_SERVICES,
+                "os_compute_api:servers:reboot",
+                # Cinder asks nova before it lets an attachment go.
+                "os_compute_api:os-volumes-attachments:show",
+            ),
             "cinder": _NOVA_AT_CINDER,
             "neutron": ("get_port_binding", "update_port", "update_port:binding:host_id"),
             "placement": ("placement:allocations:update",),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from openstack_client import Judge
 from openstack_hosts import Doors
-from openstack_moves import evacuated, evacuations, ways_out_and_home, whole
+from openstack_moves import evacuated, evacuations, moved, ways_out_and_home, whole
 from openstack_operator import Operator, operator_of
 from openstack_rights import Account, account_of
 from openstack_town import Servers, Town, make_stale, towns
@@ -25,14 +25,17 @@ SERVERS: Servers = {
     "db-1": {"host": 0, "root": "volume", "volumes": ["db-1-data"]},
     "app-1": {"host": 0, "volumes": ["app-1-data"], "after": "db-1"},
     "old-1": {"host": 0, "volumes": ["old-1-data"], "stopped": True},
+    "peer-1": {"host": 1, "volumes": ["peer-1-data"]},
+    "peer-2": {"host": 2, "volumes": ["peer-2-data"]},
 }
+MOVED = moved(SERVERS)
 DONE_WITH_EXCEPTIONS, AWAITING_OPERATOR = 3, 6
 RESTORES = RIGHTS["power-loss"].grants["cinder.volume_attachment"][1]
 
 
 @pytest.fixture(scope="module")
 def town(openstack_lab: OpenStackLab) -> Iterator[Town]:
-    """Three servers on one host."""
+    """Three servers on one host, and one on each of the others."""
     with towns(openstack_lab) as make:
         yield make(SERVERS)
 
@@ -125,6 +128,36 @@ def test_evacuate_host_and_its_return(
     assert (service["Status"], service["State"]) == ("enabled", "up")
 
 
+def test_migrate_servers(
+    openstack_lab: OpenStackLab, town: Town, account: Account, operator: Operator, judge: Judge
+) -> None:
+    hosts = openstack_lab.description["hosts"]
+    before = judge.places(town.servers, hosts)
+    account.may("migrate-servers")
+    named = [word for name in MOVED for word in ("--server", name)]
+    operator.finds("run", "migrate-servers", *named, "--cold", "app-1", "--yes", "--key", "moved")
+    assert operator.report("moved")["exceptions"] == []
+    there = judge.places(town.servers, hosts)
+    assert there == whole(SERVERS, there)
+    assert {name for name, row in there.items() if row["host"] != before[name]["host"]} == set(MOVED)
+
+
+def test_reattach_volumes(
+    openstack_lab: OpenStackLab, town: Town, account: Account, operator: Operator, judge: Judge
+) -> None:
+    before = judge.state(town.ids())
+    capture = str(operator.directory / "capture.json")
+    account.may("reattach-volumes")
+    operator.settings(databases=account.grants("reattach-volumes"))
+    assert operator.types("capture", "power-loss", "-o", capture).code == 0
+    make_stale(openstack_lab, town, busy=[], lost=["db-1-data"])
+    town.take_off("app-1", "app-1-data")
+    assert judge.state(town.ids()) != before
+    operator.finds("run", "reattach-volumes", "--yes", "--capture", capture, "--key", "disks")
+    assert operator.report("disks")["exceptions"] == []
+    assert judge.state(town.ids()) == before
+
+
 @pytest.mark.parametrize(
     ("procedure", "rule"),
     [
@@ -171,3 +204,24 @@ def test_doctor_says_what_is_missing(
     told = operator.types("doctor", "-f", "json")
     failed = {item["check"]: item["found"] for item in json.loads(told.out) if not item["ok"]}
     assert said in failed[check]
+
+
+def test_relocate_host(
+    openstack_lab: OpenStackLab, town: Town, account: Account, operator: Operator, judge: Judge
+) -> None:
+    hosts = openstack_lab.description["hosts"]
+    before = judge.places(town.servers, hosts)
+    source = before["app-1"]["host"]
+    # How a host connects volumes is read from those that it has.
+    target = next(before[name]["host"] for name in ("peer-1", "peer-2") if before[name]["host"] != source)
+    account.may("relocate-host")
+    operator.settings(databases=account.grants("relocate-host"))
+    openstack_lab.host(source, "power-off")
+    words = ("relocate-host", source, "--to", target, "--shared-disks", "--fenced", "its plug is pulled", "--yes")
+    operator.finds("run", *words, "--key", "moved")
+    assert operator.report("moved")["exceptions"] == []
+    there = judge.places(town.servers, hosts)
+    assert there == whole(SERVERS, there)
+    assert {name: row["host"] for name, row in there.items()} == {
+        name: target if row["host"] == source else row["host"] for name, row in before.items()
+    }
