@@ -69,7 +69,8 @@ class CreateAttachment(ApiStep):
         self.disk = OfDisk(server, disk)
         super().__init__(self.disk.name)
         self.connector = {**connector, "mountpoint": disk["device"]}
-        self.mode = disk["mode"] or "rw"
+        # Cinder keeps the word null where it was told none.
+        self.mode = "ro" if disk["mode"] == "ro" else "rw"
         self.version = version
         self.seconds = seconds
 

@@ -101,6 +101,15 @@ class TestWhole:
             name: {EMPTY} for name in ("db", "web", "idle")
         }
 
+    def test_attachments_of_which_cinder_kept_no_mode(self, dying: DatabaseDesk) -> None:  # noqa: F811
+        """It keeps the word null where none was said, and takes it from nobody."""
+        dying.execute("cinder", "UPDATE volume_attachment SET attach_mode = 'null'")
+        relocated(dying)
+        rows = [
+            row for row in dying.table("cinder", "volume_attachment") if row["instance_uuid"] == dying.servers["db"]
+        ]
+        assert [row["attach_mode"] for row in rows if not row["deleted"]] == ["rw", "rw"]
+
     def test_passwords_of_connections_stay_where_they_belong(
         self, simulated: SimulatedCloud, make_living: MakeLiving
     ) -> None:

@@ -12,6 +12,8 @@ from stackmend.lab.simulated.web import ApiError, Call, Operation, Reply
 
 _SINCE = 27
 
+_MODES = ["rw", "ro"]
+
 
 def refusal(volume: Row, attached: list[Row], server: str | None) -> str:
     """Why a volume can't be reserved for a server; empty when it can."""
@@ -84,6 +86,8 @@ def _create(call: Call) -> Reply:
         raise ApiError(
             400, f"Invalid input for field/attribute attachment. Value: {given}. 'volume_uuid' is a required property"
         )
+    if (mode := given.get("mode", "rw")) not in _MODES:
+        raise ApiError(400, f"Invalid input for field/attribute mode. Value: {mode}. {mode!r} is not one of {_MODES}.")
     volume_id, server = str(given.get("volume_uuid")), given.get("instance_uuid")
     volume = rows.volume(call.cloud, volume_id)
     if volume is None:
