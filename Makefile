@@ -16,13 +16,13 @@ demo: $(VENV)/.with-lab
 
 test: lint doc
 	tests/hosts/install
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not long'
 
 # The part that needs neither root nor the real OpenStack lab.
 test-sim: lint doc
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not openstack and not hosts'
 
-# What holds on a real OpenStack, on each release that the lab has, one after another.
+# What holds on a real OpenStack, on each release that the lab has, one after another; also what takes long.
 test-releases: $(VENV)/.with-test
 	set -e; releases=$$($(BIN)/python -c 'from stackmend.lab.openstack.releases import RELEASES; print(*RELEASES)'); \
 	failed=; for release in $$releases; do \

@@ -14,7 +14,7 @@ import pytest
 from matrix import ledger
 
 # One of so many instants, calls, ... is played; 1 is the whole matrix.
-EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "127"))
+EVERY = int(os.environ.get("STACKMEND_TEST_EVERY", "61"))
 WHOLE = EVERY == 1
 # What a test has to play is dealt to so many tests, which run beside each other.
 HANDS = range(6 if WHOLE else 1)

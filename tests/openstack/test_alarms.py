@@ -75,7 +75,14 @@ def watch(openstack_lab: OpenStackLab, mistral: Mistral) -> Iterator[Watch]:
         yield found
 
 
-@pytest.mark.parametrize(("number", "sender"), list(enumerate(["aodh", "alertmanager", "masakari"])))
+@pytest.mark.parametrize(
+    ("number", "sender"),
+    [
+        (0, "aodh"),
+        pytest.param(1, "alertmanager", marks=pytest.mark.long),
+        pytest.param(2, "masakari", marks=pytest.mark.long),
+    ],
+)
 def test_from_an_alarm_to_the_last_server(
     openstack_lab: OpenStackLab,
     town: Town,

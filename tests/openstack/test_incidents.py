@@ -19,7 +19,11 @@ from waiting import until
 
 from stackmend.lab.openstack.control import OpenStackLab
 
-pytestmark = [pytest.mark.openstack, pytest.mark.filterwarnings("ignore:::openstack")]
+pytestmark = [
+    pytest.mark.openstack,
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:::openstack"),
+]
 SERVERS: Servers = {
     "db-1": {"host": 0, "root": "volume", "volumes": ["db-1-data"]},
     "web-1": {"host": 1, "volumes": []},
