@@ -5,6 +5,7 @@ with the same servers on a clean cloud, when nova has noticed that their host is
 """
 
 import argparse
+import itertools
 import sys
 import tempfile
 import threading
@@ -29,29 +30,37 @@ def main() -> None:
     parser.add_argument(
         "--servers", type=int, nargs="+", default=[20], help="how many, with a volume each; several sizes (default 20)"
     )
-    parser.add_argument("--repeats", type=int, default=1, help="measurements of each way (default 1)")
+    parser.add_argument(
+        "--repeats", type=int, nargs="+", default=[1], help="measurements of each way: a number, or one for each size"
+    )
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[20, 3], help="of Masakari's engine, each a way (default 20 and 3)"
+    )
     parser.add_argument("--directory", type=Path, help="the lab's directory (default: a temporary one)")
     parser.add_argument("--write", action="store_true", help="write the table to doc/bench-evacuation.md")
     given = parser.parse_args()
+    if len(given.repeats) not in (1, len(given.servers)):
+        parser.error("--repeats takes one number, or as many as --servers")
+    sizes = list(itertools.zip_longest(given.servers, given.repeats, fillvalue=given.repeats[-1]))
     with tempfile.TemporaryDirectory() as scratch:
         lab = OpenStackLab(given.directory or Path(scratch) / "lab", _say)
         lab.up(extras=["masakari"], port_base=_PORTS)
         try:
-            found = _measured(lab, Path(scratch), given.servers, given.repeats)
+            found = _measured(lab, Path(scratch), sizes, given.threads)
         finally:
             lab.down(purge=given.directory is None)
     tables = table(found), own_table(found)
     sys.stdout.write("\n".join([*tables[0], "", *tables[1], ""]))
     if given.write:
-        PAGE.write_text(page(*tables, given.servers, given.repeats), encoding="utf-8")
+        PAGE.write_text(page(*tables, sizes, given.threads), encoding="utf-8")
 
 
-def _measured(lab: OpenStackLab, scratch: Path, sizes: Iterable[int], repeats: int) -> Found:
+def _measured(lab: OpenStackLab, scratch: Path, sizes: Iterable[tuple[int, int]], threads: Iterable[int]) -> Found:
     """One way after the other, and that again: what else the machine does meets all of them."""
     found: Found = defaultdict(list)
-    for servers in sizes:
+    for servers, repeats in sizes:
         for _ in range(repeats):
-            for way in (Stackmend(scratch), Masakari(20), Masakari(3), Loop()):
+            for way in (Stackmend(scratch), *map(Masakari, threads), Loop()):
                 try:
                     found[servers, way.title].append(measure(lab, way, servers))
                 except RuntimeError as error:

@@ -62,11 +62,14 @@ def _medians(costs: Sequence[Cost]) -> list[str]:
     ]
 
 
-def page(costs: list[str], own: list[str], sizes: Sequence[int], repeats: int) -> str:
+def page(costs: list[str], own: list[str], sizes: Sequence[tuple[int, int]], threads: Sequence[int]) -> str:
     """The page of the documentation that holds the tables."""
     machine = f"{os.cpu_count()} cores ({platform.machine()})"
-    servers = " ".join(map(str, sizes))
-    return _PAGE.format(costs="\n".join(costs), own="\n".join(own), servers=servers, repeats=repeats, machine=machine)
+    words = ["--servers", *(str(servers) for servers, _ in sizes), "--repeats", *(str(often) for _, often in sizes)]
+    words += ["--threads", *map(str, threads)]
+    often = ", ".join(f"{often} times with {servers} servers" for servers, often in sizes)
+    given = {"command": " ".join(words), "often": often, "machine": machine}
+    return _PAGE.format(costs="\n".join(costs), own="\n".join(own), **given)
 
 
 def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -108,6 +111,9 @@ Of its own calls:
 * stackmend does more in that time: it plans, keeps every step, fences (by an operator's word here), forces the host
   down, proves state, volumes and ports at three services, and holds the host.
 
-Measured on {machine}, {repeats} of each, medians: `python -m bench.evacuation --servers {servers} --repeats {repeats} \
---write`.
+Measured on {machine}, each way {often}, medians:
+
+```console
+$ python -m bench.evacuation {command} --write
+```
 """

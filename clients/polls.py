@@ -16,6 +16,7 @@ _OF_SERVERS = (
     *("OS-EXT-STS:vm_state", "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"),
 )
 _OF_VOLUMES = ("id", "name", "status", "attachments", "multiattach")
+_OF_ATTACHMENTS = ("server_id", "attachment_id", "host_name", "device")
 
 
 class _Changes:
@@ -35,7 +36,7 @@ class _Changes:
         self._read = read
         self._read_one = read_one
         self._changed_at = changed_at
-        self._kept = frozenset(kept)
+        self._kept = kept
         self._rows: dict[str, Row] = {}
         self._newest: datetime | None = None
 
@@ -56,7 +57,9 @@ class _Changes:
         return self._rows
 
     def _keep(self, row: Row) -> None:
-        kept = {name: value for name, value in row.items() if name in self._kept}
+        kept = reads.lean(row, self._kept)
+        if attached := kept.get("attachments"):
+            kept["attachments"] = [reads.lean(item, _OF_ATTACHMENTS) for item in attached]
         # The same row again, as a list of what changed lately has it, must not look like news.
         if self._rows.get(row["id"]) != kept:
             self._rows[row["id"]] = kept

@@ -12,6 +12,7 @@ from typing import Any
 from stackmend.clients.calls import masked
 from stackmend.clients.cloud import PAGE, Cloud
 from stackmend.errors import BadInput, Unreachable
+from stackmend.texts import once
 
 Row = dict[str, Any]
 
@@ -36,6 +37,11 @@ def openstack_time(text: str | None) -> datetime | None:
     except ValueError:
         raise BadInput(f"{text!r} is not a time that OpenStack writes.") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def lean(row: Row, names: Iterable[str]) -> Row:
+    """What is kept of a row where tens of thousands are kept: what it has of these fields, each text once for all."""
+    return {name: once(row[name]) for name in names if name in row}
 
 
 def servers(
@@ -112,11 +118,11 @@ def server_groups(cloud: Cloud) -> list[Row]:
     """Server groups of all projects, with members and policy."""
     version = cloud.pick("compute", "2.13", "2.64")
 
-    def after(rows: list[Row]) -> Row:
-        return {"offset": len(rows)}
+    def after(_last: str, so_far: int) -> Row:
+        return {"offset": so_far}
 
     params = {"all_projects": "True"}
-    return _until_empty(cloud, "compute", "/os-server-groups", "server_groups", params, version, after)
+    return list(_until_empty(cloud, "compute", "/os-server-groups", "server_groups", params, version, after))
 
 
 def volumes(cloud: Cloud, updated_since: datetime | None = None) -> Iterator[Row]:
@@ -136,16 +142,16 @@ def volume(cloud: Cloud, volume_id: str) -> Row | None:
     return None if found is None else dict(found["volume"])
 
 
-def attachments(cloud: Cloud) -> list[Row]:
+def attachments(cloud: Cloud) -> Iterator[Row]:
     """Cinder's attachments of all projects in full (block storage 3.27); passwords are masked."""
     version = cloud.pick("block-storage", "3.27")
 
-    def after(rows: list[Row]) -> Row:
-        return {"marker": rows[-1]["id"]}
+    def after(last: str, _so_far: int) -> Row:
+        return {"marker": last}
 
     params = {"all_tenants": "1"}
     rows = _until_empty(cloud, "block-storage", "/attachments/detail", "attachments", params, version, after)
-    return [masked(row) for row in rows]
+    yield from map(masked, rows)
 
 
 def image(cloud: Cloud, image_id: str) -> Row | None:
@@ -270,19 +276,22 @@ def _until_empty(
     key: str,
     params: dict[str, Any],
     version: str,
-    after: Callable[[list[Row]], Row],
-) -> list[Row]:
-    """A list of a service that pages without links: only an empty page is surely the last."""
-    rows: list[Row] = []
+    after: Callable[[str, int], Row],
+) -> Iterator[Row]:
+    """A list of a service that pages without links: only an empty page is surely the last.
+
+    ``after`` says what asks for the page behind the row of that id, which was the so many-th.
+    """
     query = {"limit": PAGE, **params}
     seen: set[str] = set()
+    so_far = 0
     while found := cloud.get(service, path, query, version)[key]:
         if not {row["id"] for row in found} - seen:
             raise Unreachable(f"{service} sends {path} round in circles: a page came twice.")
         seen.update(row["id"] for row in found)
-        rows.extend(found)
-        query |= after(rows)
-    return rows
+        last, so_far = found[-1]["id"], so_far + len(found)
+        yield from found
+        query |= after(last, so_far)
 
 
 def _given(**params: str | None) -> dict[str, Any]:

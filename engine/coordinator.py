@@ -115,15 +115,16 @@ class _Admission:
         keys = {lane.key for lane in lanes}
         self._limits = limits
         self._position = {lane.key: (lane.priority, number) for number, lane in enumerate(lanes)}
-        self._waits_for = {lane.key: {key for key in lane.after if key in keys} for lane in lanes}
+        self._waits_for = {lane.key: {key for key in lane.after if key in keys} for lane in lanes if lane.after}
         self._followers: Mapping[str, list[Lane]] = defaultdict(list)
         self._ready: dict[str, list[tuple[tuple[int, int], Lane]]] = defaultdict(list)
         self._busy: dict[str, set[str]] = defaultdict(set)
         self._free = limits.lanes
         for lane in lanes:
-            for key in self._waits_for[lane.key]:
+            earlier = self._waits_for.get(lane.key, ())
+            for key in earlier:
                 self._followers[key].append(lane)
-            if not self._waits_for[lane.key]:
+            if not earlier:
                 self._make_ready(lane)
 
     def next(self) -> Lane | None:

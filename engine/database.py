@@ -26,6 +26,8 @@ _PATIENCE: dict[str, dict[str, int]] = {
     "pymysql": {"connect_timeout": _CONNECT, "read_timeout": _ANSWER, "write_timeout": _ANSWER},
     "psycopg": {"connect_timeout": _CONNECT, "tcp_user_timeout": _ANSWER * 1000, "keepalives_idle": _CONNECT},
 }
+# Of each connection: the kernel keeps the file's pages too, and a plan that is read once would fill it.
+_SQLITE_CACHE_KB = 512
 T = TypeVar("T")
 
 # What MySQL, MariaDB, Galera and PostgreSQL say of a transaction that they have rolled back: a lock was not to be had,
@@ -156,6 +158,7 @@ def _sqlite_connected(connection: Any, _record: Any) -> None:
         _into_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA cache_size=-{_SQLITE_CACHE_KB}")
 
 
 def _into_wal(connection: Any) -> None:

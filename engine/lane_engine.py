@@ -15,6 +15,7 @@ from typing import Any
 from taskflow import states
 from taskflow.engines.action_engine import compiler
 from taskflow.engines.action_engine.engine import SerialActionEngine
+from taskflow.engines.action_engine.executor import SerialRetryExecutor, SerialTaskExecutor
 from taskflow.engines.action_engine.runtime import Runtime
 from taskflow.flow import LINK_INVARIANT
 from taskflow.patterns.linear_flow import Flow
@@ -32,6 +33,7 @@ class LaneEngine(SerialActionEngine):
 
     def __init__(self, flow: Flow, detail: models.FlowDetail, backend: LaneBackend) -> None:
         super().__init__(flow, detail, backend, {"never_resolve": True, "gather_statistics": False})
+        self._task_executor, self._retry_executor = _STEPS, _RETRIES
 
     def compile(self) -> None:
         """Make what TaskFlow runs; once."""
@@ -42,6 +44,8 @@ class LaneEngine(SerialActionEngine):
         self._runtime = Runtime(self._compilation, self.storage, self.atom_notifier, *executors, options=self._options)
         self._runtime.compile()
         self._compiled = True
+        # The steps are in the graph that was made of it.
+        self._flow._graph.clear()
 
     @functools.cached_property
     def storage(self) -> "LaneStorage":
@@ -56,6 +60,23 @@ class LaneEngine(SerialActionEngine):
 
     def _scopes(self, atom: str) -> Any:
         return self._runtime.fetch_scopes_for(atom) if self._compiled else None
+
+
+class _Steps(SerialTaskExecutor):
+    """Executes a step in the thread that asks; the same for all lanes, and so never stopped."""
+
+    def stop(self) -> None:
+        """Nothing: other lanes use it."""
+
+
+class _Retries(SerialRetryExecutor):
+    """What TaskFlow wants for its retries, of which a lane has none; the same for all lanes."""
+
+    def stop(self) -> None:
+        """Nothing: other lanes have it too."""
+
+
+_STEPS, _RETRIES = _Steps(), _Retries()
 
 
 def compiled(chain: Flow) -> compiler.Compilation:

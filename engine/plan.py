@@ -13,11 +13,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar, get_args, get_origin
 
 from stackmend.errors import BadInput, PlanRefused
+from stackmend.texts import once
 
 _LANES = uuid.UUID("5ac6e1a4-9d0f-5c02-8f2b-6b6f6d2f7a10")
 
 T = TypeVar("T")
 FORMAT = 1
+# One empty list for all steps of an outline.
+_NONE: list[dict[str, Any]] = []
 VERDICTS = ("ready", "needs-consent", "impossible", "nothing-to-do")
 
 
@@ -62,7 +65,7 @@ class Lane:
 
     def outline(self) -> "Lane":
         """The lane without its facts and its steps' effects: thousands of them are kept while a run is worked on."""
-        return replace(self, facts={}, steps=[replace(step, effects=[]) for step in self.steps])
+        return replace(self, facts={}, steps=[replace(step, effects=_NONE) for step in self.steps])
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Lane":
@@ -263,7 +266,8 @@ def _built(data: Mapping[str, Any], lanes: list[Lane]) -> Plan:
 
 def _of_kind(kind: type[T], data: Mapping[str, Any]) -> T:
     """A ``kind`` of these entries. Raises TypeError when one is missing, unknown or not what ``kind`` declares."""
-    made: Any = kind(**data)
+    # Thousands of lanes say much in the same words.
+    made: Any = kind(**{name: once(value) for name, value in data.items()})
     for item in fields(made):
         if not _fits(getattr(made, item.name), item.type):
             raise TypeError(f"the {item.name} of a {kind.__name__.lower()} is of the wrong kind")

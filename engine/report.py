@@ -76,7 +76,7 @@ def report(store: Store, run_id: str) -> dict[str, Any]:
         "parameters": run.plan.parameters,
         "plan": {"made_at": run.plan.made_at, "made_by": run.plan.made_by, "digest": run.plan.digest},
         "notes": run.plan.notes,
-        "verdicts": [asdict(verdict) for verdict in run.plan.verdicts],
+        "verdicts": store.verdicts(run_id),
         "events": [{name: event[name] for name in ("at", "who", "what", "detail")} for event in store.events(run_id)],
         "stages": [asdict(stage) for stage in run.plan.stages],
         "lanes": [_told(lane, planned[lane.key].after, run.started_at) for lane in lanes],

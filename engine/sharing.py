@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from taskflow.jobs.base import Job, JobBoard
 
-from stackmend.engine import status, tables
+from stackmend.engine import tables
 from stackmend.engine.board import BoardAway, asking
 from stackmend.engine.database import reading, saved
 from stackmend.engine.journal import Stopped
@@ -72,7 +72,7 @@ class Leader:
         with self._lock:
             self._waiting[lane.key] = ended
         ended.result()
-        return status.lane_status(lane, self._store.atoms(run.id, lane.key).get(lane.key, ()))
+        return self._store.lanes(run, [lane])[0]
 
     def _watch(self) -> None:
         """Post what is not on the board; tell those who wait of lanes that have ended."""

@@ -84,13 +84,11 @@ class LaneStatus:
         return max((step.ended for step in self.steps if step.ended), default=None)
 
 
-def lane_statuses(plan: Plan, atoms: Mapping[str, Sequence[Mapping[str, Any]]], alive: bool) -> list[LaneStatus]:
-    """The lanes of a plan, given their stored atoms by lane key; ``alive``: whether an owner works on the run."""
-    return [lane_status(lane, atoms.get(lane.key, ()), alive) for lane in plan.lanes]
-
-
 def lane_status(lane: Lane, atoms: Iterable[Mapping[str, Any]], alive: bool = True) -> LaneStatus:
-    """One lane's status from its stored atoms (rows with name, state, intention, meta, results, failure, ...)."""
+    """One lane's status from its stored atoms (rows with name, state, intention, meta, results, failure, ...).
+
+    ``alive``: whether an owner works on the run.
+    """
     stored = {atom["name"]: atom for atom in atoms}
     steps = [_step(planned.name, planned.title, stored.get(planned.name), alive) for planned in lane.steps]
     undoing = any(atom["intention"] == states.REVERT and atom["state"] != states.REVERTED for atom in stored.values())

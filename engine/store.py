@@ -4,8 +4,8 @@ import itertools
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -35,7 +35,10 @@ PLAN = ""
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its row tells it, with the outline of its plan (Lane.outline): ``Store.plan`` has all of it."""
+    """One run as its row tells it, with the outline of its plan (Lane.outline) and no verdicts.
+
+    ``Store.plan`` has all of the plan.
+    """
 
     id: str
     key: str
@@ -130,10 +133,16 @@ class Store:
         """A run's whole plan. Raises UnknownRun."""
         return self._read(self.run(run_id).id, lambda lane: lane)
 
+    def verdicts(self, run_id: str) -> list[dict[str, Any]]:
+        """The verdicts of a run's plan."""
+        query = sa.select(tables.RUNS.c.plan).where(tables.RUNS.c.id == run_id)
+        with reading(self.engine) as connection:
+            return list(json.loads(connection.execute(query).scalar_one())["verdicts"])
+
     def _outline(self, run_id: str, digest: str) -> Plan:
         """Of the run's plan, what is kept; that of the last run is: a large one takes seconds to read."""
         if self._last is None or self._last.digest != digest:
-            self._last = self._read(run_id, Lane.outline)
+            self._last = replace(self._read(run_id, Lane.outline), verdicts=[])
         return self._last
 
     @no_walks()
@@ -215,26 +224,24 @@ class Store:
         with reading(self.engine) as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
-    def atoms(self, run_id: str, lane: str | None = None) -> dict[str, list[Mapping[str, Any]]]:
-        """The stored atoms of a run's lanes, or of one of them, by lane key."""
-        lanes, atoms = tables.LANES.c, tables.ATOMS.c
-        query = (
-            sa.select(lanes.key.label("lane"), tables.ATOMS)
-            .join(tables.ATOMS, atoms.parent_uuid == lanes.flow_uuid)
-            .where(lanes.run_id == run_id)
-        )
-        if lane is not None:
-            query = query.where(lanes.key == lane)
-        found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    @no_walks()
+    def lanes(self, run: Run, some: Iterable[Lane] | None = None) -> list[status.LaneStatus]:
+        """The status of each lane of a run, or of ``some``."""
+        wanted, found = iter(run.plan.lanes if some is None else some), []
         with reading(self.engine) as connection:
-            for row in connection.execute(query):
-                found[row.lane].append(dict(row._mapping))
+            while lanes := list(itertools.islice(wanted, _LANES_AT_ONCE)):
+                atoms = _atoms(connection, run.id, lanes)
+                found += [status.lane_status(lane, atoms[lane.key], run.owner is not None) for lane in lanes]
         return found
 
-    @no_walks()
-    def lanes(self, run: Run) -> list[status.LaneStatus]:
-        """The status of each lane of a run."""
-        return status.lane_statuses(run.plan, self.atoms(run.id), alive=run.owner is not None)
+
+def _atoms(connection: sa.Connection, run_id: str, lanes: Iterable[Lane]) -> Mapping[str, list[Mapping[str, Any]]]:
+    """The stored atoms of lanes, by lane key."""
+    flows = {lane_uuid(run_id, lane.key): lane.key for lane in lanes}
+    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in connection.execute(sa.select(tables.ATOMS).where(tables.ATOMS.c.parent_uuid.in_(flows))):
+        found[flows[row.parent_uuid]].append(dict(row._mapping))
+    return found
 
 
 def _run_row(run_id: str, key: str, plan: Plan) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackmend.engine import procedures, status
@@ -110,20 +110,19 @@ class Working:
             reverting = only or () if what == REVERT else ()
             begun = "resume" if what == EXECUTE and self._run.started_at else what
             self._store.begin(self._run, begun, owned.fence, reverting)
-            lanes = self._store.lanes(self._run)
             try:
-                self._run_lanes(what, owned, lanes, only)
+                self._run_lanes(what, owned, only)
             except Stopped as stopped:
                 # Whoever lost the run writes nothing more, not even that it stopped.
                 if stopped.__cause__ is not None:
                     raise stopped.__cause__ from None
             return self._end(owned)
 
-    def _run_lanes(self, what: str, owned: "Owned", lanes: Sequence[LaneStatus], only: set[str] | None) -> None:
-        states = {lane.key: lane.state for lane in lanes}
+    def _run_lanes(self, what: str, owned: "Owned", only: set[str] | None) -> None:
+        chosen, stages, failed = self._chosen(what, only)
 
         def work(lane: Lane) -> bool:
-            wanted = EXECUTE if what == RETRY and states[lane.key] != status.FAILED else what
+            wanted = EXECUTE if what == RETRY and lane.key not in failed else what
             if self._session.share is not None:
                 found = self._session.share(self._run, lane, wanted, owned.fence)
             else:
@@ -132,20 +131,26 @@ class Working:
             self._session.told(found)
             return ended_well(found)
 
-        wanted = only if only is not None else set()
+        session = self._session
+        coordinator = Coordinator(stages, session.limits, session.stop, session.drain)
+        coordinator.run(chosen, work)
+
+    def _chosen(self, what: str, only: set[str] | None) -> tuple[list[Lane], list[Stage], set[str]]:
+        """The lanes to work on, the stages that are open to them, and which lanes had failed."""
+        lanes = self._store.lanes(self._run)
+        under_way = {lane.key for lane in lanes if lane.state in UNDER_WAY}
+        wanted = only or set()
         if what == EXECUTE:
-            wanted = {key for key, state in states.items() if state in UNDER_WAY}
+            wanted = under_way
         elif what == RETRY:
-            wanted = wanted | {key for key, state in states.items() if state in UNDER_WAY}
+            wanted = wanted | under_way
         elif only is None:
-            wanted = {key for key, state in states.items() if state == status.REVERTING}
+            wanted = {lane.key for lane in lanes if lane.state == status.REVERTING}
         chosen = [lane for lane in self._run.plan.lanes if lane.key in wanted]
         stages = self._open_stages(wanted, lanes)
         if what == REVERT:
             chosen, stages = backwards(chosen), self._run.plan.stages[::-1]
-        session = self._session
-        coordinator = Coordinator(stages, session.limits, session.stop, session.drain)
-        coordinator.run(chosen, work)
+        return chosen, stages, {lane.key for lane in lanes if lane.state == status.FAILED}
 
     def _open_stages(self, wanted: set[str], lanes: Sequence[LaneStatus]) -> list[Stage]:
         """The stages up to the first that is held and not approved, or lies behind a gate that does not hold."""
@@ -162,7 +167,7 @@ class Working:
 
     def _end(self, owned: "Owned") -> str | None:
         owned.writer.close()
-        lanes = status.lane_statuses(self._run.plan, self._store.atoms(self._run.id), alive=False)
+        lanes = self._store.lanes(replace(self._run, owner=None))
         outcome = status.outcome(lanes, self._run.gates)
         # Of a run that was taken back, the lanes that were never begun are no more to be done.
         over = outcome in (status.DONE, status.REVERTED)

@@ -22,6 +22,13 @@ from stackmend.tasks.servers import state_of
 Row = dict[str, Any]
 FORMAT = 1
 OURS = "stackmend:"
+# What is read of rows here.
+_OF_SERVERS = (
+    *("id", "name", "tenant_id", "status", "updated", "locked", "metadata", "image", "flavor", "addresses"),
+    *("OS-EXT-STS:vm_state", "OS-EXT-STS:task_state", "OS-EXT-STS:power_state", "OS-EXT-SRV-ATTR:host"),
+    *("OS-EXT-SRV-ATTR:instance_name", "OS-EXT-SRV-ATTR:root_device_name", "os-extended-volumes:volumes_attached"),
+)
+_OF_PORTS = ("id", "device_id", "status", "binding:host_id", "binding:vif_type", "binding:vnic_type", "fixed_ips")
 # Instance actions after which a server runs, or does not.
 _POWER = frozenset(["create", "start", "stop", "reboot", "rebuild", "evacuate", "unshelve", "resume"])
 
@@ -42,7 +49,7 @@ def capture(
     Raises BadInput for a server, host or project that does not exist, and for an empty capture unless it may be.
     """
     whole_host = scope.hosts[0] if len(scope.hosts) == 1 and not scope.servers + scope.exclude else None
-    found = [_lean(row) for row in reads.servers(cloud, host=whole_host)]
+    found = [reads.lean(row, _OF_SERVERS) for row in reads.servers(cloud, host=whole_host)]
     scope = resolved(cloud, scope, found)
     chosen = [row for row in found if scope.covers(row)]
     if not chosen and not may_be_empty:
@@ -67,7 +74,7 @@ def _entries(
 ) -> list[Row]:
     ids = [row["id"] for row in chosen]
     with ThreadPoolExecutor(disk_survey.READERS) as pool:
-        by_server = pool.submit(lambda: disk_survey.by(reads.ports_of(cloud, ids, "device_id"), "device_id"))
+        by_server = pool.submit(_ports, cloud, ids)
         at_cinder = pool.submit(disk_survey.attachments, cloud, databases, mappings)
         volumes = disk_survey.volumes(cloud)
         modes, ports = at_cinder.result(), by_server.result()
@@ -91,9 +98,10 @@ def _entries(
     ]
 
 
-def _lean(row: Row) -> Row:
-    """A server without what is never read of it: there may be thousands."""
-    return {name: value for name, value in row.items() if name not in ("links", "security_groups", "fault")}
+def _ports(cloud: Cloud, servers: list[str]) -> dict[str, list[Row]]:
+    """The ports of each server, by its id."""
+    found = (reads.lean(row, _OF_PORTS) for row in reads.ports_of(cloud, servers, "device_id"))
+    return disk_survey.by(found, "device_id")
 
 
 def _group(row: Row) -> Row:

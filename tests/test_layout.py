@@ -17,9 +17,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROOMS = ("flows", "tasks", "clients", "engine", "workbooks", "alarms", "lab")
 # What each room may import of ours: a package with everything in it, or (with "=") that module alone.
 ALLOWED = {
-    "clients": ("stackmend.clients", "=stackmend.errors", "=stackmend.pausing"),
+    "clients": ("stackmend.clients", "=stackmend.errors", "=stackmend.pausing", "=stackmend.texts"),
     # Procedures are found by name: the engine knows the package, never a module in it.
-    "engine": ("stackmend.engine", "=stackmend.errors", "=stackmend.flows", "=stackmend.pausing"),
+    "engine": ("stackmend.engine", "=stackmend.errors", "=stackmend.flows", "=stackmend.pausing", "=stackmend.texts"),
     "tasks": ("stackmend.tasks", "stackmend.clients", "stackmend.engine", "=stackmend.errors"),
     "flows": ("stackmend.flows", "stackmend.tasks", "stackmend.engine", "=stackmend.errors"),
     "alarms": ("stackmend.alarms", "stackmend.engine", "=stackmend.errors", "=stackmend.settings"),

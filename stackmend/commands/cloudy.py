@@ -17,6 +17,7 @@ from stackmend.engine.runs import Session
 from stackmend.engine.status import LaneStatus
 from stackmend.engine.store import Run, Store
 from stackmend.errors import BadInput
+from stackmend.heap import one_heap
 from stackmend.settings import Settings
 
 
@@ -39,6 +40,7 @@ class OnCloud(Document):
     @contextlib.contextmanager
     def doors(self, parsed_args: argparse.Namespace, settings: Settings) -> Iterator[Opened]:
         """Everything a step may ask for, open."""
+        one_heap()
         sql = pairs(parsed_args.sql, "--sql")
         for name, where in sql.items():
             no_password(f"--sql {name}=", str(where), f"as databases.{name} into the settings file, or name its .conf")

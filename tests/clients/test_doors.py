@@ -97,7 +97,7 @@ class TestReads:
         info = json.dumps({"driver_volume_type": "iscsi", "auth_password": "chap-pw9", "auth_method": "CHAP"})
         database.change([RowChange("cinder", "volume_attachment", {"id": row["id"]}, {"connection_info": info})])
         database.close()
-        text = json.dumps(reads.attachments(cloud))
+        text = json.dumps(list(reads.attachments(cloud)))
         assert "CHAP" in text
         assert "chap-pw9" not in text
 
