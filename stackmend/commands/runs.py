@@ -15,7 +15,7 @@ from stackmend.engine.ownership import whoami
 from stackmend.engine.plan import Plan, write_text
 from stackmend.engine.runs import Session
 from stackmend.engine.store import PLAN, Run, Store
-from stackmend.errors import BadInput, NotApproved
+from stackmend.errors import BadInput, NeedsHands, NotApproved
 from stackmend.settings import Settings, state_directory
 
 
@@ -72,10 +72,12 @@ class RunProcedure(Asking, Started):
             self.tell(parsed_args, store, run_id)
 
     def _planned(self, parsed_args: argparse.Namespace, store: Store, found: Opened, settings: Settings) -> str | None:
-        """Plan, store and approve; the run's id, None where there is nothing to start."""
+        """Plan, store and approve; the run's id, None where there is nothing to start. Raises NeedsHands."""
         plan = plan_for(self, parsed_args, found)
         if not plan.lanes:
             self.show(parsed_args, plan.to_json(), text.plan(plan))
+            if left := plan.left_out():
+                raise NeedsHands(f"nothing of it can be done, and no run was made: {left}")
             self.say("nothing to do: no run was made")
             return None
         run_id, new = store.create(plan, parsed_args.key or plan.digest[:16])
@@ -83,6 +85,8 @@ class RunProcedure(Asking, Started):
             self.say(f"run {run_id} exists already for this key: nothing was started")
             self.tell(parsed_args, store, run_id)
             return None
+        if left := plan.left_out():
+            self.say(f"the plan leaves out {left}")
         self._export(plan, run_id, settings)
         self._approve(parsed_args, store, plan, run_id)
         return run_id

@@ -1,5 +1,6 @@
 """migrate-servers: what runs goes live, what is stopped goes cold; each watched, ended in time, and proved."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -253,13 +254,16 @@ class TestVerdicts:
             link.execute("UPDATE providers SET memory_mb = 1100 WHERE name = ?", (TARGET,))
         found = verdicts(plan(town, "--host", SOURCE, "--to", TARGET))
         assert sorted(item["verdict"] for item in found.values()) == ["impossible", "ready", "ready"]
-        assert any("no room for it" in item["why"] for item in found.values())
+        full = next(name for name, item in found.items() if "no room for it" in item["why"])
+        ended = migrate(town, "--host", SOURCE, "--to", TARGET)
+        assert (ended.code, f"the plan leaves out {full}: impossible" in ended.err) == (0, True), ended.err
 
     def test_a_source_that_is_down(self, town: Desk) -> None:
         silent(town, SOURCE)
         assert {item["verdict"] for item in verdicts(plan(town, "--host", SOURCE)).values()} == {"impossible"}
         ended = migrate(town, "--host", SOURCE)
-        assert (ended.code, "nothing to do" in ended.err) == (0, True)
+        assert (ended.code, "nothing of it can be done" in ended.err, " more)" in ended.err) == (4, True, True)
+        assert json.loads(town.stackmend("list", "-f", "json").out) == []
 
 
 @pytest.mark.parametrize(
