@@ -15,15 +15,20 @@ _OF_SERVERS = (
     *("id", "name", "status", "updated", "fault", "os-extended-volumes:volumes_attached", "OS-EXT-SRV-ATTR:host"),
     *("OS-EXT-STS:vm_state", "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"),
 )
-_OF_VOLUMES = ("id", "name", "status", "attachments", "multiattach")
+_OF_VOLUMES = ("id", "name", "status", "multiattach")
 _OF_ATTACHMENTS = ("server_id", "attachment_id", "host_name", "device")
+
+
+def _lean_volume(row: Row) -> Row:
+    attached = [reads.lean(item, _OF_ATTACHMENTS) for item in row["attachments"]]
+    return {**reads.lean(row, _OF_VOLUMES), "attachments": attached}
 
 
 class _Changes:
     """A list that is read whole once, and then only what changed since; and single rows, where that is not enough.
 
-    Nova's "changed" is the server's own row: a volume that comes or goes does not move it. Of a row is kept what steps
-    read (``kept``): there may be tens of thousands of them.
+    Nova's "changed" is the server's own row: a volume that comes or goes does not move it. ``lean`` is what is kept of
+    a row, that which steps read: there may be tens of thousands of them.
     """
 
     def __init__(
@@ -31,12 +36,12 @@ class _Changes:
         read: Callable[[datetime | None], Any],
         read_one: Callable[[str], Row | None],
         changed_at: Callable[[Row], str | None],
-        kept: Collection[str],
+        lean: Callable[[Row], Row],
     ) -> None:
         self._read = read
         self._read_one = read_one
         self._changed_at = changed_at
-        self._kept = kept
+        self._lean = lean
         self._rows: dict[str, Row] = {}
         self._newest: datetime | None = None
 
@@ -57,9 +62,7 @@ class _Changes:
         return self._rows
 
     def _keep(self, row: Row) -> None:
-        kept = reads.lean(row, self._kept)
-        if attached := kept.get("attachments"):
-            kept["attachments"] = [reads.lean(item, _OF_ATTACHMENTS) for item in attached]
+        kept = self._lean(row)
         # The same row again, as a list of what changed lately has it, must not look like news.
         if self._rows.get(row["id"]) != kept:
             self._rows[row["id"]] = kept
@@ -120,7 +123,7 @@ class Polls:
                 lambda since: reads.servers(cloud, changes_since=since),
                 functools.partial(reads.server, cloud),
                 lambda row: row.get("updated"),
-                _OF_SERVERS,
+                lambda row: reads.lean(row, _OF_SERVERS),
             ),
             interval,
         )
@@ -130,7 +133,7 @@ class Polls:
                 volumes,
                 functools.partial(reads.volume, cloud),
                 lambda row: row.get("updated_at") or row.get("created_at"),
-                _OF_VOLUMES,
+                _lean_volume,
             ),
             interval,
         )
