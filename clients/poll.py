@@ -8,7 +8,7 @@ import contextvars
 import functools
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from stackmend.errors import CloudError, NeedsHands, Unreachable
@@ -81,32 +81,47 @@ class Poll:
         check: Callable[[], None],
         afresh: bool = False,
     ) -> T:
-        """Wait until ``until(row)`` is something else than None, and return it.
+        """Wait until ``until(row)`` is something else than None, and return it; ``wait_all`` for one row."""
+        return self.wait_all({key: until}, seconds, check, afresh)[key]
+
+    def wait_all(
+        self,
+        untils: Mapping[str, Callable[[Row | None], T | None]],
+        seconds: float,
+        check: Callable[[], None],
+        afresh: bool = False,
+    ) -> dict[str, T]:
+        """Wait until each row's ``until(row)`` is something else than None, and return that, by the row's key.
 
         ``until`` gets None while the list has no such row; what it raises is raised here. ``check`` is called
         about once a second and may raise, to end the wait. ``afresh``: for what can change without the row's
         time of change moving; the row is then read by itself. Raises NeedsHands after ``seconds``.
         """
-        waiter = _Waiter(key, until, afresh, check)
-        self._register(waiter)
+        if not untils:
+            return {}
+        deadline = time.monotonic() + seconds
+        waiters = [_Waiter(key, until, afresh, check) for key, until in untils.items()]
+        self._register(waiters)
         try:
-            if not waiter.settled.wait(max(0.0, seconds)):
-                check()
-                raise NeedsHands(self._late(waiter, seconds))
+            for waiter in waiters:
+                if not waiter.settled.wait(max(0.0, deadline - time.monotonic())):
+                    check()
+                    raise NeedsHands(self._late(waiter, seconds))
+                if waiter.error is not None:
+                    raise waiter.error
         finally:
             with self._changed:
-                self._waiting.pop(waiter, None)
-        if waiter.error is not None:
-            raise waiter.error
-        return waiter.found  # type: ignore[no-any-return]
+                for waiter in waiters:
+                    self._waiting.pop(waiter, None)
+        return {waiter.key: waiter.found for waiter in waiters}
 
     def look(self, key: str, afresh: bool = False, seconds: float = 120.0) -> Row | None:
         """The row as it is now, None when there is none; lanes that look at the same time share one call."""
         return self.wait(key, lambda row: (row,), seconds, functools.partial(before_a_look, 0), afresh)[0]
 
-    def _register(self, waiter: _Waiter) -> None:
+    def _register(self, waiters: Iterable[_Waiter]) -> None:
         with self._changed:
-            self._waiting[waiter] = None
+            self._waiting.update(dict.fromkeys(waiters))
             self._came += 1
             if not self._serves:
                 self._serves = True

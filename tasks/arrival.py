@@ -42,17 +42,15 @@ class VerifyMoved(VerifyServer):
         if found["host"] == self.source:
             return self._stayed(found, cloud, polls, ssh, fences)
         deadline = time.monotonic() + self.seconds
-        server = self._wait(polls.servers, self.target, self._server_wrong, deadline, journal)
+        (server,) = self._wait(polls.servers, [self.target], self._server_wrong, deadline, journal)
         host = server["host"]
         volume_wrong = functools.partial(self._volume_wrong_on, host)
         port_wrong = functools.partial(self._port_wrong_on, host)
         return {
             "moved": True,
             "server": server,
-            "volumes": [
-                self._wait(polls.volumes, key, volume_wrong, deadline, journal) for key in self.wanted["volumes"]
-            ],
-            "ports": [self._wait(polls.ports, key, port_wrong, deadline, journal) for key in self.wanted["ports"]],
+            "volumes": self._wait(polls.volumes, self.wanted["volumes"], volume_wrong, deadline, journal),
+            "ports": self._wait(polls.ports, self.wanted["ports"], port_wrong, deadline, journal),
         }
 
     def _stayed(self, found: Row, cloud: Cloud, polls: Polls, ssh: Ssh, fences: Fences) -> Evidence:

@@ -1,11 +1,13 @@
 """Evidence that a server is back: at nova, at cinder, at neutron."""
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
+from stackmend.clients.poll import Poll
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, Seen, Step, Wait
@@ -13,6 +15,8 @@ from stackmend.errors import NeedsHands
 from stackmend.tasks.servers import RUNNING, present, state_of
 
 Row = dict[str, Any]
+# What was found of a row, and what is wrong with it; empty where nothing is.
+Wrong = Callable[[Row | None], tuple[Evidence, str]]
 
 
 def expected(
@@ -51,26 +55,26 @@ class VerifyServer(Wait):
     def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
         """Everything holds before the deadline. Raises NeedsHands naming the first thing that doesn't."""
         deadline = time.monotonic() + self.seconds
-        evidence = self._wait(polls.servers, self.target, self._server_wrong, deadline, journal)
-        volumes = [
-            self._wait(polls.volumes, volume, self._volume_wrong, deadline, journal)
-            for volume in self.wanted["volumes"]
-        ]
-        ports = [self._wait(polls.ports, port, self._port_wrong, deadline, journal) for port in self.wanted["ports"]]
-        return {"server": evidence, "volumes": volumes, "ports": ports}
+        (server,) = self._wait(polls.servers, [self.target], self._server_wrong, deadline, journal)
+        volumes = self._wait(polls.volumes, self.wanted["volumes"], self._volume_wrong, deadline, journal)
+        ports = self._wait(polls.ports, self.wanted["ports"], self._port_wrong, deadline, journal)
+        return {"server": server, "volumes": volumes, "ports": ports}
 
-    def _wait(self, poll: Any, key: str, wrong: Any, deadline: float, journal: Journal) -> Evidence:
-        seen: list[str] = []
+    def _wait(self, poll: Poll, keys: Iterable[str], wrong: Wrong, deadline: float, journal: Journal) -> list[Evidence]:
+        """The rows of these keys, once nothing is wrong with any of them. Raises NeedsHands naming what is."""
+        seen: dict[str, str] = {}
 
-        def right(row: Row | None) -> Evidence | None:
-            found, why = wrong(row)
-            seen[:] = [why]
-            return None if why else found
+        def right(key: str, row: Row | None) -> Evidence | None:
+            found, seen[key] = wrong(row)
+            return None if seen[key] else found
 
+        untils = {key: functools.partial(right, key) for key in keys}
         try:
-            return poll.wait(key, right, max(1.0, deadline - time.monotonic()), journal.check)  # type: ignore[no-any-return]
+            found = poll.wait_all(untils, max(1.0, deadline - time.monotonic()), journal.check)
         except NeedsHands as late:
-            raise NeedsHands(f"server {self.target} is not recovered: {seen[0] if seen else late}") from late
+            why = next((why for why in seen.values() if why), late)
+            raise NeedsHands(f"server {self.target} is not recovered: {why}") from late
+        return [found[key] for key in untils]
 
     def _server_wrong(self, row: Row | None) -> tuple[Evidence, str]:
         row = present(row, self.target)

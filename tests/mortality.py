@@ -160,7 +160,7 @@ def make_mortal(fate: Fate) -> None:
         (Fences, "switch", lambda _, __, action: f"fence {action}"),
     ):
         setattr(owner, method, fate.around(getattr(owner, method), named))
-    Poll.wait = fate.inside(Poll.wait, lambda poll, *_, **__: poll._name)  # type: ignore[method-assign]
+    Poll.wait_all = fate.inside(Poll.wait_all, lambda poll, *_, **__: poll._name)  # type: ignore[method-assign]
     Journal.pause = fate.inside(Journal.pause, lambda *_: "a pause")  # type: ignore[method-assign]
 
 

@@ -79,3 +79,31 @@ def test_what_is_not_there_is_asked_about_each_time(make_desk: Any) -> None:
     found = polls.migrations.wait("no-such-server", lambda row: (row is None and next(asked) == 2) or None, 10, go_on)
     assert found is True
     cloud.close()
+
+
+def test_several_rows_are_waited_for_at_once(make_desk: Any) -> None:
+    """One list settles them all; one that is late ends the wait for every one."""
+    desk: Desk = make_desk(canned="demo")
+    cloud = Cloud.connect("sim")
+    polls = Polls(cloud, 0.4)
+    volumes = list(desk.volumes.values())
+    found = polls.volumes.wait_all({volume: lambda row: row and row["id"] for volume in volumes}, 10, go_on)
+    assert (found, len(volumes) > 2) == ({volume: volume for volume in volumes}, True)
+    assert len([call for call in desk.cloud.calls() if call["path"].endswith("/volumes/detail")]) == 1
+    late = {volumes[0]: lambda row: row, volumes[1]: lambda _: None}
+    with pytest.raises(NeedsHands, match=f"volume {volumes[1]}: not as it should be"):
+        polls.volumes.wait_all(late, 0.3, go_on)
+    assert polls.volumes.wait_all({}, 10, go_on) == {}
+    cloud.close()
+
+
+def test_equal_texts_of_rows_are_one(make_desk: Any) -> None:
+    """Tens of thousands of rows are kept: what they have in common is in memory once."""
+    desk: Desk = make_desk(canned="demo")
+    cloud = Cloud.connect("sim")
+    polls = Polls(cloud, 0.05)
+    rows = [polls.servers.look(desk.servers[name]) for name in ("web-1", "db-1")]
+    assert rows[0]["status"] is rows[1]["status"]
+    volume = polls.volumes.look(desk.volumes["web-1-vol1"])
+    assert volume["attachments"][0]["server_id"] is rows[0]["id"]
+    cloud.close()
