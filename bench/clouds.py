@@ -1,6 +1,7 @@
 """How long a cloud is down: ``python -m bench.clouds [--sizes N ...] [--procedures NAME ...] [--write]``.
 
-A simulated cloud of each size is struck and brought back in each way, one after another in one run. Nothing is sped up.
+A simulated cloud of each size is struck and brought back in each way, one after another in one run. Nothing is sped up:
+most of the time is waiting, so that some clouds may be played at the same time (``--at-once``).
 """
 
 import argparse
@@ -10,6 +11,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -42,17 +44,22 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=_SIZES, help="servers (default 100 1000 5000)")
     parser.add_argument("--procedures", nargs="+", choices=PROCEDURES, default=PROCEDURES, help="default: both")
     parser.add_argument("--repeats", type=int, default=1, help="of stackmend's runs (default 1)")
+    parser.add_argument("--at-once", type=int, default=1, help="clouds played at the same time (default 1)")
     parser.add_argument("--alone", action="store_true", help="stackmend only, beside the lower bound")
     parser.add_argument("--write", action="store_true", help="write the table to doc/bench-clouds.md")
     given = parser.parse_args()
-    rows = []
-    for procedure in given.procedures:
-        for size in given.sizes:
-            rows += measured(procedure, size, given.repeats, [_OURS] if given.alone else list(WAYS))
+    ways = [_OURS] if given.alone else list(WAYS)
+    with ProcessPoolExecutor(given.at_once) as pool:
+        jobs = [
+            pool.submit(measured, procedure, size, given.repeats, ways)
+            for procedure in given.procedures
+            for size in given.sizes
+        ]
+        rows = [row for job in jobs for row in job.result()]
     lines = table(rows)
     sys.stdout.write("\n".join(lines) + "\n")
     if given.write:
-        PAGE.write_text(page(lines, given.repeats), encoding="utf-8")
+        PAGE.write_text(page(lines, given.repeats, given.at_once), encoding="utf-8")
 
 
 def measured(procedure: str, size: int, repeats: int, ways: Sequence[str]) -> list[Row]:
@@ -87,12 +94,18 @@ def table(rows: Sequence[Row]) -> list[str]:
     return [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)]), *map(_line, lines)]
 
 
-def page(lines: Sequence[str], repeats: int) -> str:
+def page(lines: Sequence[str], repeats: int, at_once: int) -> str:
     """The page of the documentation that holds the table."""
     software = f"Python {platform.python_version()}, taskflow {version('taskflow')}"
     machine = f"{os.cpu_count()} cores ({platform.machine()})"
     load = f"Other work ran beside it: the machine's load was {os.getloadavg()[2]:.1f} at the end."
-    given = {"repeats": repeats, "machine": machine, "software": software, "calls_at_once": CALLS_AT_ONCE}
+    given = {
+        "repeats": repeats,
+        "at_once": at_once,
+        "machine": machine,
+        "software": software,
+        "calls_at_once": CALLS_AT_ONCE,
+    }
     return _PAGE.format(table="\n".join(lines), state=load if os.getloadavg()[2] > _BUSY else "", **given)
 
 
@@ -151,15 +164,15 @@ Nothing is sped up.
 What binds stackmend: the boots, first of all. To the bound a power loss adds the start and the capture, the proof that
 the cloud is ready (three looks two seconds apart, and a heartbeat that advances), a second or two until a boot that
 ended is seen and the next begins on that host, and the proof of the last servers. Polls are lists: of servers and
-volumes what changed since the last look, of ports those that are waited for. In memory it is the libraries (115 MB),
-the plan (20 KB a server, and more while it is written) and, for each lane in flight, a thread and TaskFlow's engine
-(about 140 KB): with a thousand lanes at once 5,000 servers take more than 250 MB, which `lanes` in the settings bounds
+volumes what changed since the last look, of ports those that are waited for. In memory it is the libraries (88 MB),
+the plan's outline and what the polls keep (5 KB a server) and, for each lane in flight, a thread and TaskFlow's engine
+(about 100 KB): with a thousand lanes at once 5,000 servers take more than 250 MB, which `lanes` in the settings bounds
 at the price of time.
 
 {state}
 
 ```console
-$ python -m bench.clouds --repeats {repeats} --write
+$ python -m bench.clouds --repeats {repeats} --at-once {at_once} --write
 ```
 
 {machine}, {software}.
