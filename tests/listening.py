@@ -159,7 +159,7 @@ class ListenProcess:
         with self._log.open("wb") as log:
             command = [sys.executable, "-W", "ignore", "-m", "stackmend", *words]
             self.process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
-        found = until(lambda: re.search(r"listening at 127.0.0.1:(\d+)", self.log), "it listens")
+        found = until(lambda: re.search(r"listening at 127.0.0.1:(\d+)", self.log), "it listens", 120)
         self.port = int(found.group(1))
 
     @property

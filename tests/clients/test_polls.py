@@ -60,9 +60,9 @@ def test_a_wait_that_ends_at_its_deadline(make_desk: Any) -> None:
     cloud = Cloud.connect("sim")
     polls = Polls(cloud, 0.05)
     with pytest.raises(NeedsHands, match="not as it should be after"):
-        polls.servers.wait(desk.servers["web-1"], lambda _: None, 0.3, go_on)
+        polls.servers.wait(desk.servers["web-1"], lambda _: None, 3, go_on)
     with pytest.raises(NeedsHands, match="not to be seen"):
-        polls.servers.wait("no-such-server", lambda row: row, 0.3, go_on)
+        polls.servers.wait("no-such-server", lambda row: row, 3, go_on)
     # Nobody waits any more: nothing more is asked.
     quiet = len(desk.cloud.calls())
     polls.computes.look("sim-c01")
@@ -92,7 +92,7 @@ def test_several_rows_are_waited_for_at_once(make_desk: Any) -> None:
     assert len([call for call in desk.cloud.calls() if call["path"].endswith("/volumes/detail")]) == 1
     late = {volumes[0]: lambda row: row, volumes[1]: lambda _: None}
     with pytest.raises(NeedsHands, match=f"volume {volumes[1]}: not as it should be"):
-        polls.volumes.wait_all(late, 0.3, go_on)
+        polls.volumes.wait_all(late, 3, go_on)
     assert polls.volumes.wait_all({}, 10, go_on) == {}
     cloud.close()
 
