@@ -165,9 +165,9 @@ What binds stackmend: the boots, first of all. To the bound a power loss adds th
 the cloud is ready (three looks two seconds apart, and a heartbeat that advances), a second or two until a boot that
 ended is seen and the next begins on that host, and the proof of the last servers. Polls are lists: of servers and
 volumes what changed since the last look, of ports those that are waited for. In memory it is the libraries (88 MB),
-the plan's outline and what the polls keep (5 KB a server) and, for each lane in flight, a thread and TaskFlow's engine
-(about 100 KB): with a thousand lanes at once 5,000 servers take more than 250 MB, which `lanes` in the settings bounds
-at the price of time.
+the plan's outline and what the polls keep (5 KB a server) and, for each lane that has something to do (at most 256), a
+thread and TaskFlow's engine (about 100 KB); lanes that only wait are parked
+([how](decisions/0017-a-lane-that-waits-is-parked.md)).
 
 {state}
 

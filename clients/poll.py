@@ -1,6 +1,6 @@
 """One list of the cloud, read for all the lanes that wait for a row of it, however many there are.
 
-A lane waits for a row to show something; it never sees a row that was fetched before it began to wait. While
+A lane waits for rows to show something; it never sees a row that was fetched before it began to wait. While
 nobody waits, nothing is asked of the cloud.
 """
 
@@ -9,6 +9,8 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stackmend.errors import CloudError, NeedsHands, Unreachable
@@ -20,41 +22,139 @@ T = TypeVar("T")
 Fetch = Callable[[Collection[str], Collection[str]], Mapping[str, Row]]
 # The part of the interval for which newcomers are gathered before they are served.
 _GATHER = 0.25
-# Seconds between two looks at whether those who wait should stop.
+# Seconds between two looks at whether those who wait should stop, or have waited long enough.
 _HEED = 1.0
+# Seconds after which a look that nothing answers is given up.
+_LOOKS_FOR = 120.0
+# What a row is before it was shown.
+_NEVER: Row = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A row of a poll's list, waited for until ``until(row)`` is something else than None.
+
+    ``until`` gets None while the list has no such row; what it raises is raised in whoever waits. ``wrong`` says at
+    the deadline what is wrong with the row. ``afresh``: for what can change without the row's time of change moving;
+    the row is then read by itself.
+    """
+
+    poll: "Poll"
+    key: str
+    until: Callable[[Row | None], Any]
+    wrong: Callable[[Row | None], str] | None = None
+    afresh: bool = False
+
+
+class Waiting:
+    """Rows, of one list or of several, that are waited for together, for as many ``seconds``."""
+
+    def __init__(self, rows: Iterable[Awaited], seconds: float) -> None:
+        self._rows = [_Waiter(row, self) for row in rows]
+        self._seconds = seconds
+        self._missing = len(self._rows)
+        self._lock = threading.Lock()
+        self._ended = False
+        self._over: Future[list[Any]] = Future()
+
+    @property
+    def of(self) -> list[str]:
+        """The names of the polls whose rows are waited for."""
+        return list(dict.fromkeys(waiter.row.poll.name for waiter in self._rows))
+
+    def begin(self, check: Callable[[], None]) -> Future[list[Any]]:
+        """Begin to wait; what ``until`` found of each row, in their order, is the result.
+
+        ``check`` is called about once a second and may raise, to end the wait. After the seconds it ends with
+        NeedsHands.
+        """
+        # As if it were called in the thread that waits: what it asks may be that thread's own.
+        self._check = _in_this_context(check)
+        self._deadline = time.monotonic() + self._seconds
+        polls = list(dict.fromkeys(waiter.row.poll for waiter in self._rows))
+        for poll in polls:
+            poll.come([waiter for waiter in self._rows if waiter.row.poll is poll], self if poll is polls[0] else None)
+        if not polls:
+            self._over.set_result([])
+        # It may have ended while it began.
+        if self._ended:
+            self._go(polls)
+        return self._over
+
+    def heed(self) -> None:
+        """End the wait if it is to be ended, or has lasted for as long as it may."""
+        try:
+            self._check()
+        except BaseException as error:  # noqa: BLE001 - Stopped is none of the usual ones
+            self.fail(error)
+            return
+        if time.monotonic() >= self._deadline:
+            late = next((waiter for waiter in self._rows if waiter.found is None), None)
+            if late is not None:
+                self.fail(NeedsHands(late.told(self._seconds)))
+
+    def settled(self) -> None:
+        """One more of the rows is as it should be."""
+        with self._lock:
+            self._missing -= 1
+            last = self._missing == 0
+        if last and self._end():
+            self._over.set_result([waiter.found for waiter in self._rows])
+
+    def fail(self, error: BaseException) -> None:
+        """End the wait with an error."""
+        if self._end():
+            self._over.set_exception(error)
+
+    def _end(self) -> bool:
+        """Wait no longer; returns whether it has not ended before."""
+        with self._lock:
+            if self._ended:
+                return False
+            self._ended = True
+        self._go({waiter.row.poll for waiter in self._rows})
+        return True
+
+    def _go(self, polls: Iterable["Poll"]) -> None:
+        for poll in polls:
+            poll.go(self._rows, self)
 
 
 class _Waiter:
-    def __init__(self, key: str, until: Callable[[Row | None], Any], afresh: bool, check: Callable[[], None]) -> None:
-        self.key = key
-        self.until = until
-        self.afresh = afresh
-        # As if it were called in the thread that waits: what it asks may be that thread's own.
-        self.check = _in_this_context(check)
-        self.settled = threading.Event()
+    """A row that is waited for, as it was seen last."""
+
+    __slots__ = ("found", "row", "seen", "waiting")
+
+    def __init__(self, row: Awaited, waiting: Waiting) -> None:
+        self.row = row
+        self.waiting = waiting
+        self.seen: Row | None = _NEVER
         self.found: Any = None
-        self.row: Row | None = None
-        self.error: BaseException | None = None
 
-    def stopped(self) -> bool:
-        """Whether it is to wait no longer: what says so is raised in the lane that asked."""
-        try:
-            self.check()
-        except BaseException as error:  # noqa: BLE001 - Stopped is none of the usual ones
-            self.error = error
-        return self.error is not None
-
-    def show(self, row: Row | None) -> bool:
+    def show(self, seen: Row | None) -> bool:
         """Show it the row as it is now; whether it waits no longer. A row that it was shown before tells it nothing."""
         # That there still is none may: it can be too long by now.
-        if row is not None and row is self.row:
+        if seen is not None and seen is self.seen:
             return False
-        self.row = row
+        self.seen = seen
         try:
-            self.found = self.until(row)
+            self.found = self.row.until(seen)
         except Exception as error:  # noqa: BLE001 - raised again in the lane that asked
-            self.error = error
-        return self.found is not None or self.error is not None
+            self.waiting.fail(error)
+            return True
+        if self.found is None:
+            return False
+        self.waiting.settled()
+        return True
+
+    def told(self, seconds: float) -> str:
+        """Why it is still waited for, after so many seconds."""
+        what, seen = f"{self.row.poll.name} {self.row.key}", self.seen
+        if seen and "unreachable" in seen:
+            return f"{what}: no answer for {seconds:.0f} s: {seen['unreachable']}"
+        if self.row.wrong is not None and seen is not _NEVER:
+            return self.row.wrong(seen)
+        return f"{what}: {'not as it should be' if seen else 'not to be seen'} after {seconds:.0f} s"
 
 
 class Poll:
@@ -64,11 +164,12 @@ class Poll:
     """
 
     def __init__(self, name: str, fetch: Fetch, interval: float) -> None:
-        self._name = name
+        self.name = name
         self._fetch = fetch
         self._interval = interval
         # In the order in which they came, of whom there are hundreds.
-        self._waiting: dict[_Waiter, None] = {}
+        self._waiters: dict[_Waiter, None] = {}
+        self._heeded: dict[Waiting, None] = {}
         self._came = 0
         self._changed = threading.Condition()
         self._serves = False
@@ -81,59 +182,39 @@ class Poll:
         check: Callable[[], None],
         afresh: bool = False,
     ) -> T:
-        """Wait until ``until(row)`` is something else than None, and return it; ``wait_all`` for one row."""
-        return self.wait_all({key: until}, seconds, check, afresh)[key]
+        """Wait for one row, see Awaited and Waiting; returns what ``until`` found. Raises NeedsHands."""
+        found: T = Waiting([Awaited(self, key, until, afresh=afresh)], seconds).begin(check).result()[0]
+        return found
 
-    def wait_all(
-        self,
-        untils: Mapping[str, Callable[[Row | None], T | None]],
-        seconds: float,
-        check: Callable[[], None],
-        afresh: bool = False,
-    ) -> dict[str, T]:
-        """Wait until each row's ``until(row)`` is something else than None, and return that, by the row's key.
-
-        ``until`` gets None while the list has no such row; what it raises is raised here. ``check`` is called
-        about once a second and may raise, to end the wait. ``afresh``: for what can change without the row's
-        time of change moving; the row is then read by itself. Raises NeedsHands after ``seconds``.
-        """
-        if not untils:
-            return {}
-        deadline = time.monotonic() + seconds
-        waiters = [_Waiter(key, until, afresh, check) for key, until in untils.items()]
-        self._register(waiters)
-        try:
-            for waiter in waiters:
-                if not waiter.settled.wait(max(0.0, deadline - time.monotonic())):
-                    check()
-                    raise NeedsHands(self._late(waiter, seconds))
-                if waiter.error is not None:
-                    raise waiter.error
-        finally:
-            with self._changed:
-                for waiter in waiters:
-                    self._waiting.pop(waiter, None)
-        return {waiter.key: waiter.found for waiter in waiters}
-
-    def look(self, key: str, afresh: bool = False, seconds: float = 120.0) -> Row | None:
+    def look(self, key: str, afresh: bool = False) -> Row | None:
         """The row as it is now, None when there is none; lanes that look at the same time share one call."""
-        return self.wait(key, lambda row: (row,), seconds, functools.partial(before_a_look, 0), afresh)[0]
+        return look_together((self, key), afresh=afresh)[0]
 
-    def _register(self, waiters: Iterable[_Waiter]) -> None:
+    def come(self, waiters: Iterable[_Waiter], heeded: Waiting | None) -> None:
+        """Show these their rows from now on; ``heeded``: what may have to end before they are as they should be."""
         with self._changed:
-            self._waiting.update(dict.fromkeys(waiters))
+            self._waiters.update(dict.fromkeys(waiters))
+            if heeded is not None:
+                self._heeded[heeded] = None
             self._came += 1
             if not self._serves:
                 self._serves = True
                 for work in (self._serve, self._heed):
-                    threading.Thread(target=work, name=f"stackmend-poll-{self._name}", daemon=True).start()
+                    threading.Thread(target=work, name=f"stackmend-poll-{self.name}", daemon=True).start()
             self._changed.notify_all()
+
+    def go(self, waiters: Iterable[_Waiter], heeded: Waiting) -> None:
+        """Nobody waits for these any more."""
+        with self._changed:
+            for waiter in waiters:
+                self._waiters.pop(waiter, None)
+            self._heeded.pop(heeded, None)
 
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                serving, came = list(self._waiting), self._came
+                self._changed.wait_for(lambda: self._waiters)
+                serving, came = list(self._waiters), self._came
             began = time.monotonic()
             self._serve_once(serving)
             took = time.monotonic() - began
@@ -148,9 +229,10 @@ class Poll:
         # One thread for all: hundreds that woke up each second only to look would keep a core busy.
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                waiting = list(self._waiting)
-            self._settle([waiter for waiter in waiting if waiter.stopped()])
+                self._changed.wait_for(lambda: self._heeded)
+                heeded = list(self._heeded)
+            for waiting in heeded:
+                waiting.heed()
             time.sleep(_HEED)
 
     def _newcomers(self, came: int) -> bool:
@@ -158,33 +240,22 @@ class Poll:
 
     def _serve_once(self, waiters: list[_Waiter]) -> None:
         try:
-            afresh = {waiter.key for waiter in waiters if waiter.afresh}
-            rows = self._fetch({waiter.key for waiter in waiters}, afresh)
+            afresh = {waiter.row.key for waiter in waiters if waiter.row.afresh}
+            rows = self._fetch({waiter.row.key for waiter in waiters}, afresh)
         except Unreachable as error:
             # Waited for, as any state that is not there yet: each waiter has its deadline.
             for waiter in waiters:
-                waiter.row = {"unreachable": str(error)}
+                waiter.seen = {"unreachable": str(error)}
             return
         except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to those who wait
+            failure = error if isinstance(error, CloudError) else CloudError(f"{self.name}: {error}")
             for waiter in waiters:
-                waiter.error = error if isinstance(error, CloudError) else CloudError(f"{self._name}: {error}")
-            self._settle(waiters)
+                waiter.waiting.fail(failure)
             return
-        self._settle([waiter for waiter in waiters if waiter.show(rows.get(waiter.key))])
-
-    def _settle(self, waiters: list[_Waiter]) -> None:
+        over = [waiter for waiter in waiters if waiter.show(rows.get(waiter.row.key))]
         with self._changed:
-            for waiter in waiters:
-                self._waiting.pop(waiter, None)
-        for waiter in waiters:
-            waiter.settled.set()
-
-    def _late(self, waiter: _Waiter, seconds: float) -> str:
-        if not waiter.row:
-            return f"{self._name} {waiter.key}: not to be seen after {seconds:.0f} s"
-        if "unreachable" in waiter.row:
-            return f"{self._name} {waiter.key}: no answer for {seconds:.0f} s: {waiter.row['unreachable']}"
-        return f"{self._name} {waiter.key}: not as it should be after {seconds:.0f} s"
+            for waiter in over:
+                self._waiters.pop(waiter, None)
 
 
 def _in_this_context(check: Callable[[], None]) -> Callable[[], None]:
@@ -194,3 +265,10 @@ def _in_this_context(check: Callable[[], None]) -> Callable[[], None]:
         context.run(check)
 
     return checked
+
+
+def look_together(*rows: tuple[Poll, str], afresh: bool = False) -> list[Row | None]:
+    """Rows of several lists as they are now, each by its list and key; None where there is none."""
+    awaited = [Awaited(poll, key, lambda row: (row,), afresh=afresh) for poll, key in rows]
+    found = Waiting(awaited, _LOOKS_FOR).begin(functools.partial(before_a_look, 0)).result()
+    return [row for (row,) in found]

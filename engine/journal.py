@@ -16,6 +16,7 @@ from taskflow.exceptions import NotFound
 from taskflow.storage import Storage
 
 from stackmend.engine import clock
+from stackmend.engine.parking import Parked, Parking, Waits
 from stackmend.engine.status import META_KEY
 from stackmend.errors import LeaseLost
 
@@ -57,7 +58,8 @@ class Journal:
 
     ``check`` raises LeaseLost when this process no longer owns the run; it is asked right before each effect.
     ``settle``: seconds after which a call whose answer was lost can no longer arrive. ``past`` finds what
-    other lanes' steps came to. ``over`` hears of each step whose effect is there.
+    other lanes' steps came to. ``over`` hears of each step whose effect is there. ``parks``: whether a step that
+    waits may have its lane parked; ``woken``: what it was parked for, where it was.
     """
 
     def __init__(
@@ -69,8 +71,14 @@ class Journal:
         settle: float,
         past: Callable[[str, str], dict[str, Any]] = lambda _lane, _step: {},
         over: Callable[[str], None] = lambda _step: None,
+        parks: bool = False,
+        woken: Parking | None = None,
     ) -> None:
         self.over = over
+        self._parks = parks
+        self._woken = woken
+        self._began = ""
+        self._parkable = False
         self._storage = storage
         self._run_id = run_id
         self._check = check
@@ -79,6 +87,15 @@ class Journal:
         self._past = past
         self._seen: dict[str, float] = {}
         self._tried: dict[str | None, float] = {}
+
+    def begin(self, step: str) -> Record:
+        """The record of a step that is executed now; a new one where it has none."""
+        woken = self._woken if self.owes(step) else None
+        found = self.record(step) or Record(began=woken.began if woken else clock.now())
+        self._began = found.began
+        # It is parked once: what it waits for after that, such as a second look, is soon there.
+        self._parkable = self._parks and woken is None
+        return found
 
     def record(self, step: str) -> Record | None:
         """The step's record, or None when it was never begun, or the lane has no such step."""
@@ -151,6 +168,24 @@ class Journal:
         With ``acted``, ``request_id`` and ``evidence``, as ``execute`` returned it.
         """
         return self._past(lane, step)
+
+    def owes(self, step: str | None = None) -> bool:
+        """Whether what a step, or this one, was parked for is still to be handed over to it."""
+        return self._woken is not None and step in (None, self._woken.step)
+
+    def wait(self, step: str, waits: Waits) -> list[Any]:
+        """Wait for what a step's effect brings about; returns what came. Raises what ended it: NeedsHands, Stopped.
+
+        The lane may be parked here: what a step has done before it in its ``confirm`` is done again. So this wait
+        comes first there.
+        """
+        if self._woken is not None and self._woken.step == step:
+            over, self._woken = self._woken.over, None
+            return over.result()
+        over = waits.begin(self.check)
+        if self._parkable:
+            raise Parked(Parking(step, self._began, over))
+        return over.result()
 
     def check(self) -> None:
         """Raise Stopped when nothing more may be done: asked to stop, or no longer the owner."""

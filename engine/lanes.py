@@ -17,6 +17,7 @@ from taskflow.persistence import models
 
 from stackmend.engine.journal import Journal
 from stackmend.engine.lane_engine import LaneEngine
+from stackmend.engine.parking import Parked
 from stackmend.engine.persistence import LaneBackend
 from stackmend.engine.plan import Lane, lane_uuid
 from stackmend.engine.status import META_KEY
@@ -81,20 +82,20 @@ class LaneRunner:
         return next((step.name for step in reversed(self._steps) if step.burdens_host), None)
 
     def carry_out(self, what: str, journal: Journal, doors: Mapping[str, Any]) -> None:
-        """Execute, retry or revert the lane. A failed step is recorded in its atom; nothing is raised for it."""
+        """Execute, retry or revert the lane. A failed step is recorded in its atom; nothing is raised for it.
+
+        Raises Parked where the journal lets a step that waits give the lane's thread back.
+        """
         if what == RETRY:
             self.retry()
-        (self.revert if what == REVERT else self.execute)(journal, doors)
-
-    def execute(self, journal: Journal, doors: Mapping[str, Any]) -> None:
-        """Run what is not done. A failed step is recorded in its atom; nothing is raised for it."""
+        if what == REVERT:
+            self._mark_for_revert()
         self._run(journal, doors)
 
-    def revert(self, journal: Journal, doors: Mapping[str, Any]) -> None:
-        """Undo, last step first, all that was done or begun."""
+    def _mark_for_revert(self) -> None:
+        """All that was done or begun is to be undone, the last step first."""
         for step in self._steps:
             self.storage.mark_for_revert(step.name)
-        self._run(journal, doors)
 
     def retry(self) -> None:
         """Make the failed steps ready to be executed again; their records stay."""
@@ -119,8 +120,12 @@ class LaneRunner:
         self.storage.inject({**doors, "journal": journal}, transient=True)
         try:
             for state in self._engine.run_iter():
-                if self._drain.is_set() and state != states.SUSPENDING:
+                # A step that was parked is one that was begun: it ends first.
+                if self._drain.is_set() and not journal.owes() and state != states.SUSPENDING:
                     self._engine.suspend()
+        except Parked as parked:
+            # Without the frames that it came through: they hold the engine.
+            raise parked.with_traceback(None) from None
         except Exception:  # TaskFlow raises a failed step's own exception again; it is saved already
             if not (self.storage.get_execute_failures() or self.storage.get_revert_failures()):
                 raise

@@ -123,7 +123,7 @@ class Step(task.Task):
 
     def execute(self, journal: Journal, **doors: Any) -> dict[str, Any]:
         """Bring the effect about exactly once; returns the step's result as it is stored."""
-        record = journal.record(self.name) or Record(began=clock.now())
+        record = journal.begin(self.name)
         with pausing_by(journal.pause, journal.pause):
             evidence, record = self._bring_about(record, journal, doors)
         journal.over(self.name)
@@ -155,7 +155,9 @@ class Step(task.Task):
         failed = ""
         while True:
             journal.check()
-            seen = self._call(self.observe, doors, record=record, journal=journal)
+            # One that was parked has looked, and has waited since.
+            parked = journal.owes(self.name)
+            seen = InFlight() if parked else self._call(self.observe, doors, record=record, journal=journal)
             if isinstance(seen, Done):
                 return seen.evidence, record
             if isinstance(seen, NotStarted):

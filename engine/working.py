@@ -12,6 +12,7 @@ from stackmend.engine.coordinator import Coordinator, Limits, backwards
 from stackmend.engine.journal import Journal, Stopped
 from stackmend.engine.lanes import EXECUTE, RETRY, REVERT, LaneRunner, Work, result_of
 from stackmend.engine.ownership import LEASE_SECONDS, Lease
+from stackmend.engine.parking import Parked, Parking
 from stackmend.engine.persistence import LaneBackend
 from stackmend.engine.plan import Lane, Stage
 from stackmend.engine.status import LaneStatus
@@ -55,11 +56,14 @@ def carry_out(
     check: Callable[[], None],
     session: Session,
     make_room: Callable[[Lane], None] = lambda _: None,
+    parks: bool = False,
+    woken: Parking | None = None,
 ) -> LaneStatus:
     """Execute, retry or revert one lane in this process; returns its status. Raises Stopped, StoreError.
 
     ``check`` raises LeaseLost once the lane is somebody else's; it is asked right before each effect. ``make_room`` is
-    called when the lane has nothing more to do that burdens its host.
+    called when the lane has nothing more to do that burdens its host. With ``parks`` it raises Parked when the lane
+    only waits; it is then to be executed again, ``woken``, when what it waits for has come.
     """
     past = functools.partial(result_of, run.id, backend=backend)
     with LaneRunner(Work(run.id, run.plan.procedure, run.plan.version), lane, backend, session.drain) as runner:
@@ -69,7 +73,7 @@ def carry_out(
             if step == burden:
                 make_room(lane)
 
-        journal = Journal(runner.storage, run.id, check, session.stop, session.settle, past, over)
+        journal = Journal(runner.storage, run.id, check, session.stop, session.settle, past, over, parks, woken)
         runner.carry_out(what, journal, session.doors)
         return status.lane_status(lane, runner.atoms())
 
@@ -121,19 +125,28 @@ class Working:
     def _run_lanes(self, what: str, owned: "Owned", only: set[str] | None) -> None:
         chosen, stages, failed = self._chosen(what, only)
 
-        def work(lane: Lane) -> bool:
-            wanted = EXECUTE if what == RETRY and lane.key not in failed else what
-            if self._session.share is not None:
-                found = self._session.share(self._run, lane, wanted, owned.fence)
-            else:
-                backend, check = owned.backend(), owned.lease.check
-                found = carry_out(self._run, lane, wanted, backend, check, self._session, coordinator.make_room)
+        def work(lane: Lane, woken: Parking | None) -> bool | Parking:
+            # What a retry mends is mended by the time that its lane is parked.
+            wanted = EXECUTE if woken or (what == RETRY and lane.key not in failed) else what
+            try:
+                found = self._carried_out(lane, wanted, owned, coordinator, woken)
+            except Parked as parked:
+                return parked.parking
             self._session.told(found)
             return ended_well(found)
 
         session = self._session
         coordinator = Coordinator(stages, session.limits, session.stop, session.drain)
         coordinator.run(chosen, work)
+
+    def _carried_out(
+        self, lane: Lane, what: str, owned: "Owned", coordinator: Coordinator, woken: Parking | None
+    ) -> LaneStatus:
+        session = self._session
+        if session.share is not None:
+            return session.share(self._run, lane, what, owned.fence)
+        backend, check, room = owned.backend(), owned.lease.check, coordinator.make_room
+        return carry_out(self._run, lane, what, backend, check, session, room, parks=True, woken=woken)
 
     def _chosen(self, what: str, only: set[str] | None) -> tuple[list[Lane], list[Stage], set[str]]:
         """The lanes to work on, the stages that are open to them, and which lanes had failed."""

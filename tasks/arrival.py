@@ -1,7 +1,6 @@
 """Evidence that a moved server is whole on its new host."""
 
 import functools
-import time
 from typing import Any
 
 from stackmend.clients.cloud import Cloud
@@ -41,17 +40,9 @@ class VerifyMoved(VerifyServer):
         found = state_of(present(polls.servers.look(self.target, afresh=True), self.target))
         if found["host"] == self.source:
             return self._stayed(found, cloud, polls, ssh, fences)
-        deadline = time.monotonic() + self.seconds
-        (server,) = self._wait(polls.servers, [self.target], self._server_wrong, deadline, journal)
-        host = server["host"]
-        volume_wrong = functools.partial(self._volume_wrong_on, host)
-        port_wrong = functools.partial(self._port_wrong_on, host)
-        return {
-            "moved": True,
-            "server": server,
-            "volumes": self._wait(polls.volumes, self.wanted["volumes"], volume_wrong, deadline, journal),
-            "ports": self._wait(polls.ports, self.wanted["ports"], port_wrong, deadline, journal),
-        }
+        wrong = (self._server_wrong_on, self._volume_wrong_on, self._port_wrong_on)
+        server, volume, port = (functools.partial(one, found["host"]) for one in wrong)
+        return {"moved": True, **self._proved(server, volume, port, journal, polls)}
 
     def _stayed(self, found: Row, cloud: Cloud, polls: Polls, ssh: Ssh, fences: Fences) -> Evidence:
         if self.may_stay and found["vm_state"] == "stopped":
@@ -60,12 +51,15 @@ class VerifyMoved(VerifyServer):
         why = moves.why(cloud, ssh, fences, newest[0]) if newest else "nova shows no migration of it"
         raise NeedsHands(f"server {self.target} is still on {self.source}, {found['vm_state']}: {why}")
 
-    def _server_wrong(self, row: Row | None) -> tuple[Evidence, str]:
+    def _server_wrong_on(self, host: str, row: Row | None) -> tuple[Evidence, str]:
         # One that waits for its cold migration to be confirmed counts as it will be then.
         waiting = row is not None and row["OS-EXT-STS:vm_state"] == "resized"
-        return super()._server_wrong(
+        found, why = self._server_wrong(
             {**(row or {}), "OS-EXT-STS:vm_state": self.wanted["vm_state"]} if waiting else row
         )
+        if not why and found["host"] != host:
+            return found, f"it was on {host} and is on {found['host']} now"
+        return found, why
 
     def _volume_wrong_on(self, host: str, row: Row | None) -> tuple[Evidence, str]:
         found, why = self._volume_wrong(row)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from stackmend.clients.cloud import ApiCall, Cloud
+from stackmend.clients.poll import look_together
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen, Wait
@@ -58,8 +59,9 @@ class Detach(ApiStep):
 
     def observe(self, record: Record, polls: Polls) -> Seen:
         """Done when neither service shows it on the server; under way while cinder says so."""
-        volume = polls.volumes.look(self.volume, afresh=True)
-        server = present(polls.servers.look(self.server, afresh=True), self.server)
+        both = (polls.volumes, self.volume), (polls.servers, self.server)
+        volume, found = look_together(*both, afresh=True)
+        server = present(found, self.server)
         if volume is None:
             raise NeedsHands(f"volume {self.volume} no longer exists: skip this lane's steps, or abandon the run")
         if not attachment_of(self.server, volume) and not is_listed(self.volume, server):
@@ -114,8 +116,8 @@ class Reattach(ApiStep):
     def observe(self, record: Record, polls: Polls) -> Seen:
         """Both services must show it; one alone is either under way or a matter for a person."""
         # Once it was sent, only the rows themselves tell: an attachment need not move their time of change.
-        volume = polls.volumes.look(self.volume, afresh=record.acted)
-        server = polls.servers.look(self.server, afresh=record.acted)
+        both = (polls.volumes, self.volume), (polls.servers, self.server)
+        volume, server = look_together(*both, afresh=record.acted)
         if volume is None or server is None:
             raise NeedsHands(f"volume {self.volume} or server {self.server} no longer exists: skip this step")
         at_cinder, at_nova = attachment_of(self.server, volume), is_listed(self.volume, server)

@@ -6,6 +6,7 @@ from typing import Any
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import ApiCall, Cloud
+from stackmend.clients.poll import Awaited, Waiting
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Again, Done, Evidence, InFlight, NotStarted, Seen, Step
@@ -93,7 +94,8 @@ class Evacuate(ApiStep):
             return found if moved and found["vm_state"] in ("active", "stopped", "error") else None
 
         try:
-            migration = polls.migrations.wait(self.target, ended, self.seconds, journal.check)
+            awaited = Awaited(polls.migrations, self.target, ended)
+            (migration,) = journal.wait(self.name, Waiting([awaited], self.seconds))
             if migration["status"] in FAILED:
                 self._given_up(journal, polls)
                 raise Again(self._pause(record, migration), self._why(cloud, migration))

@@ -5,6 +5,7 @@ from typing import Any
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import ApiCall, Cloud
+from stackmend.clients.poll import Awaited, Waiting
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen
@@ -46,8 +47,9 @@ class _Power(ApiStep):
 
     def confirm(self, record: Record, journal: Journal, cloud: Cloud, polls: Polls) -> Evidence:
         """The state, at nova and at the hypervisor. Raises NeedsHands with nova's own reason."""
+        reached = Awaited(polls.servers, self.target, _reached(self.target, self.vm_state))
         try:
-            found = polls.servers.wait(self.target, _reached(self.target, self.vm_state), self.seconds, journal.check)
+            found: Evidence = journal.wait(self.name, Waiting([reached], self.seconds))[0]
         except NeedsHands as late:
             raise NeedsHands(f"{late}; {told(reads.server(cloud, self.target))}") from late
         if found["vm_state"] == "error":

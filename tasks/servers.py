@@ -7,6 +7,7 @@ from typing import Any
 from stackmend.clients import reads
 from stackmend.clients.cloud import ApiCall, Cloud
 from stackmend.clients.database import RowChange
+from stackmend.clients.poll import Awaited, Waiting, look_together
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, InFlight, NotStarted, Seen
@@ -137,8 +138,8 @@ class Reboot(ApiStep):
         """
         if record.acted and arrived(record, cloud, self.target, "reboot"):
             return InFlight()
-        row = present(polls.servers.look(self.target), self.target)
-        service = polls.computes.look(self.host) or {}
+        found, service = look_together((polls.servers, self.target), (polls.computes, self.host))
+        row, service = present(found, self.target), service or {}
         if service.get("state") != "up":
             raise NeedsHands(
                 f"nova-compute on {self.host} is {service.get('state', 'unknown')}: a reboot sent now would wait there "
@@ -155,7 +156,8 @@ class Reboot(ApiStep):
         try:
             while True:
                 left = deadline - time.monotonic()
-                found = polls.servers.wait(self.target, self._settled(record), left, journal.check)
+                back = Awaited(polls.servers, self.target, self._settled(record))
+                found: Evidence = journal.wait(self.name, Waiting([back], left))[0]
                 if self._proved(record, found, cloud):
                     break
                 journal.pause(min(0.5, max(left, 0.0)))

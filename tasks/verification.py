@@ -1,13 +1,11 @@
 """Evidence that a server is back: at nova, at cinder, at neutron."""
 
-import functools
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stackmend.clients import reads
 from stackmend.clients.cloud import Cloud
-from stackmend.clients.poll import Poll
+from stackmend.clients.poll import Awaited, Poll, Waiting
 from stackmend.clients.polls import Polls
 from stackmend.engine.journal import Journal, Record
 from stackmend.engine.step import Done, Evidence, Seen, Step, Wait
@@ -54,27 +52,21 @@ class VerifyServer(Wait):
 
     def confirm(self, record: Record, journal: Journal, polls: Polls) -> Evidence:
         """Everything holds before the deadline. Raises NeedsHands naming the first thing that doesn't."""
-        deadline = time.monotonic() + self.seconds
-        (server,) = self._wait(polls.servers, [self.target], self._server_wrong, deadline, journal)
-        volumes = self._wait(polls.volumes, self.wanted["volumes"], self._volume_wrong, deadline, journal)
-        ports = self._wait(polls.ports, self.wanted["ports"], self._port_wrong, deadline, journal)
-        return {"server": server, "volumes": volumes, "ports": ports}
+        return self._proved(self._server_wrong, self._volume_wrong, self._port_wrong, journal, polls)
 
-    def _wait(self, poll: Poll, keys: Iterable[str], wrong: Wrong, deadline: float, journal: Journal) -> list[Evidence]:
-        """The rows of these keys, once nothing is wrong with any of them. Raises NeedsHands naming what is."""
-        seen: dict[str, str] = {}
-
-        def right(key: str, row: Row | None) -> Evidence | None:
-            found, seen[key] = wrong(row)
-            return None if seen[key] else found
-
-        untils = {key: functools.partial(right, key) for key in keys}
+    def _proved(self, server: Wrong, volume: Wrong, port: Wrong, journal: Journal, polls: Polls) -> Evidence:
+        """What was found of the server and of all that hangs on it, once nothing is wrong with any of it."""
+        volumes, ports = self.wanted["volumes"], self.wanted["ports"]
+        awaited = [
+            _right(polls.servers, self.target, server),
+            *(_right(polls.volumes, key, volume) for key in volumes),
+            *(_right(polls.ports, key, port) for key in ports),
+        ]
         try:
-            found = poll.wait_all(untils, max(1.0, deadline - time.monotonic()), journal.check)
+            found = journal.wait(self.name, Waiting(awaited, self.seconds))
         except NeedsHands as late:
-            why = next((why for why in seen.values() if why), late)
-            raise NeedsHands(f"server {self.target} is not recovered: {why}") from late
-        return [found[key] for key in untils]
+            raise NeedsHands(f"server {self.target} is not recovered: {late}") from late
+        return {"server": found[0], "volumes": found[1 : 1 + len(volumes)], "ports": found[1 + len(volumes) :]}
 
     def _server_wrong(self, row: Row | None) -> tuple[Evidence, str]:
         row = present(row, self.target)
@@ -131,6 +123,16 @@ class VerifyServer(Wait):
 
     def _left(self, host: str | None) -> bool:
         return bool(host) and host == self.wanted.get("left")
+
+
+def _right(poll: Poll, key: str, wrong: Wrong) -> Awaited:
+    """A row, waited for until nothing is wrong with it."""
+
+    def right(row: Row | None) -> Evidence | None:
+        found, why = wrong(row)
+        return None if why else found
+
+    return Awaited(poll, key, right, lambda row: wrong(row)[1])
 
 
 class Leftovers(Step):

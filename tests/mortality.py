@@ -144,7 +144,7 @@ def make_mortal(fate: Fate) -> None:
     from stackmend.clients.cloud import Cloud
     from stackmend.clients.database import Database
     from stackmend.clients.fencing import Fences
-    from stackmend.clients.polls import Poll
+    from stackmend.clients.poll import Waiting
     from stackmend.clients.ssh import Ssh
     from stackmend.engine.journal import Journal
 
@@ -160,7 +160,7 @@ def make_mortal(fate: Fate) -> None:
         (Fences, "switch", lambda _, __, action: f"fence {action}"),
     ):
         setattr(owner, method, fate.around(getattr(owner, method), named))
-    Poll.wait_all = fate.inside(Poll.wait_all, lambda poll, *_, **__: poll._name)  # type: ignore[method-assign]
+    Waiting.begin = fate.inside(Waiting.begin, lambda waiting, _: ", ".join(waiting.of))  # type: ignore[method-assign]
     Journal.pause = fate.inside(Journal.pause, lambda *_: "a pause")  # type: ignore[method-assign]
 
 

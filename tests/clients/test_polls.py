@@ -8,12 +8,23 @@ from desk import Desk
 from waiting import until
 
 from stackmend.clients.cloud import Cloud
+from stackmend.clients.poll import Awaited, Waiting
 from stackmend.clients.polls import Polls
 from stackmend.errors import NeedsHands
 
 
 def go_on() -> None:
     """Nothing stops these waits."""
+
+
+def assert_quiet(desk: Desk, polls: Polls) -> None:
+    """Nobody waits for servers or volumes any more: nothing is asked about them."""
+    quiet = len(desk.cloud.calls())
+    for _ in range(3):
+        polls.computes.look("sim-c01")
+    until(lambda: len(desk.cloud.calls()) > quiet + 2, "the looks at the computes")
+    asked = [call["path"] for call in desk.cloud.calls()[quiet:]]
+    assert not [path for path in asked if path.endswith(("/servers/detail", "/volumes/detail"))]
 
 
 def listed(row: dict[str, Any] | None) -> list[str]:
@@ -63,11 +74,7 @@ def test_a_wait_that_ends_at_its_deadline(make_desk: Any) -> None:
         polls.servers.wait(desk.servers["web-1"], lambda _: None, 3, go_on)
     with pytest.raises(NeedsHands, match="not to be seen"):
         polls.servers.wait("no-such-server", lambda row: row, 3, go_on)
-    # Nobody waits any more: nothing more is asked.
-    quiet = len(desk.cloud.calls())
-    polls.computes.look("sim-c01")
-    until(lambda: len(desk.cloud.calls()) > quiet, "the look at the computes")
-    assert not [call for call in desk.cloud.calls()[quiet:] if call["path"].endswith("/servers/detail")]
+    assert_quiet(desk, polls)
     cloud.close()
 
 
@@ -86,14 +93,49 @@ def test_several_rows_are_waited_for_at_once(make_desk: Any) -> None:
     desk: Desk = make_desk(canned="demo")
     cloud = Cloud.connect("sim")
     polls = Polls(cloud, 0.4)
-    volumes = list(desk.volumes.values())
-    found = polls.volumes.wait_all({volume: lambda row: row and row["id"] for volume in volumes}, 10, go_on)
-    assert (found, len(volumes) > 2) == ({volume: volume for volume in volumes}, True)
-    assert len([call for call in desk.cloud.calls() if call["path"].endswith("/volumes/detail")]) == 1
-    late = {volumes[0]: lambda row: row, volumes[1]: lambda _: None}
-    with pytest.raises(NeedsHands, match=f"volume {volumes[1]}: not as it should be"):
-        polls.volumes.wait_all(late, 3, go_on)
-    assert polls.volumes.wait_all({}, 10, go_on) == {}
+    server, volumes = desk.servers["web-1"], list(desk.volumes.values())
+    awaited = [Awaited(polls.volumes, volume, lambda row: row and row["id"]) for volume in volumes]
+    awaited.append(Awaited(polls.servers, server, lambda row: row and row["name"]))
+    found = Waiting(awaited, 10).begin(go_on).result()
+    assert (found, len(volumes) > 2) == ([*volumes, "web-1"], True)
+    for kind in ("volumes", "servers"):
+        assert len([call for call in desk.cloud.calls() if call["path"].endswith(f"/{kind}/detail")]) == 1
+    assert Waiting([], 10).begin(go_on).result() == []
+    cloud.close()
+
+
+def test_of_several_rows_the_first_that_is_late_is_named(make_desk: Any) -> None:
+    """By what is wrong with it, where that can be told; and then nothing is asked for any of them."""
+    desk: Desk = make_desk(canned="demo")
+    cloud = Cloud.connect("sim")
+    polls = Polls(cloud, 0.05)
+    server, (first, second, *_) = desk.servers["web-1"], desk.volumes.values()
+    late = [
+        Awaited(polls.volumes, first, lambda row: row),
+        Awaited(polls.volumes, second, lambda _: None),
+        Awaited(polls.servers, server, lambda _: None, lambda row: f"{row['name']} is no good" if row else ""),
+    ]
+    with pytest.raises(NeedsHands, match=f"volume {second}: not as it should be"):
+        Waiting(late, 3).begin(go_on).result()
+    with pytest.raises(NeedsHands, match="web-1 is no good"):
+        Waiting(late[::2], 3).begin(go_on).result()
+    assert_quiet(desk, polls)
+    cloud.close()
+
+
+def test_what_a_row_shows_may_end_the_wait_for_all_at_once(make_desk: Any) -> None:
+    """One that is gone will not come back: the others are not waited for until their deadline."""
+    desk: Desk = make_desk(canned="demo")
+    cloud = Cloud.connect("sim")
+    polls = Polls(cloud, 0.05)
+
+    def gone(row: dict[str, Any] | None) -> None:
+        raise NeedsHands("it is gone")
+
+    awaited = [Awaited(polls.servers, desk.servers["web-1"], lambda _: None), Awaited(polls.volumes, "none", gone)]
+    over = Waiting(awaited, 60).begin(go_on)
+    assert str(over.exception(10)) == "it is gone"
+    assert_quiet(desk, polls)
     cloud.close()
 
 

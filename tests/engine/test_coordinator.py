@@ -2,12 +2,18 @@
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from waiting import until
 
 from stackmend.engine.coordinator import Coordinator, Limits, backwards
+from stackmend.engine.journal import Stopped
+from stackmend.engine.parking import Parking
 from stackmend.engine.plan import Lane, Stage
-from stackmend.errors import StoreError
+from stackmend.errors import NeedsHands, StoreError
 
 STAGES = (Stage("gate", "", gate=True), Stage("work", ""), Stage("sweep", ""))
 
@@ -26,7 +32,7 @@ class Worker:
         self._now: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def __call__(self, lane: Lane) -> bool:
+    def __call__(self, lane: Lane, _: Parking | None) -> bool:
         with self._lock:
             self.order.append(lane.key)
             for group in ("", lane.group):
@@ -74,7 +80,7 @@ def test_room_in_all_and_in_a_group() -> None:
 def test_what_breaks_the_process_ends_the_run_after_those_under_way() -> None:
     ended: list[str] = []
 
-    def work(lane: Lane) -> bool:
+    def work(lane: Lane, _: Parking | None) -> bool:
         if lane.key == "bad":
             raise StoreError("the disk is full")
         ended.append(lane.key)
@@ -89,7 +95,7 @@ def test_stopping_begins_nothing_more() -> None:
     stop = threading.Event()
     seen: list[str] = []
 
-    def work(lane: Lane) -> bool:
+    def work(lane: Lane, _: Parking | None) -> bool:
         seen.append(lane.key)
         stop.set()
         return True
@@ -124,5 +130,97 @@ def test_a_lane_that_no_longer_burdens_its_host_makes_room_for_the_next() -> Non
 
     ended: list[bool] = []
     lanes = [lane("first", group="c1"), lane("second", group="c1")]
-    coordinator.run(lanes, lambda found: ended.append(work(found)) or ended[-1])
+    coordinator.run(lanes, lambda found, _: ended.append(work(found)) or ended[-1])
     assert ended == [True, True]
+
+
+class Sleeper:
+    """Parks every lane once; remembers which were begun, and which were woken and by what."""
+
+    def __init__(self) -> None:
+        self.parked: dict[str, Future[list[Any]]] = {}
+        self.log: list[str] = []
+
+    def __call__(self, lane: Lane, woken: Parking | None) -> bool | Parking:
+        if woken is None:
+            self.log.append(f"begin {lane.key}")
+            self.parked[lane.key] = Future()
+            return Parking("wait", "now", self.parked[lane.key])
+        self.log.append(f"woken {lane.key}")
+        return woken.over.exception() is None
+
+    def wake(self, key: str, error: BaseException | None = None) -> None:
+        self.parked[key].set_exception(error) if error else self.parked[key].set_result([])
+
+    def has_parked(self, *keys: str) -> None:
+        until(lambda: set(self.parked) == set(keys), f"{', '.join(keys)} are parked and no other lane is")
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as found:
+        yield found
+
+
+def coordinated(
+    pool: ThreadPoolExecutor, work: Sleeper, limits: Limits, *lanes: Lane, stop: threading.Event | None = None
+) -> "Future[None]":
+    return pool.submit(Coordinator(STAGES, limits, stop or threading.Event()).run, list(lanes), work)
+
+
+def test_a_parked_lane_gives_its_thread_to_the_next(background: ThreadPoolExecutor) -> None:
+    """Three of three wait at the same time, with one thread; they go on in the order in which they are woken."""
+    work = Sleeper()
+    over = coordinated(background, work, Limits(lanes=3, threads=1), lane("a"), lane("b"), lane("c"))
+    work.has_parked("a", "b", "c")
+    for key in ("b", "c", "a"):
+        work.wake(key)
+        until(lambda key=key: work.log[-1] == f"woken {key}", f"{key} goes on")  # type: ignore[misc]
+    over.result(10)
+    assert work.log == ["begin a", "begin b", "begin c", "woken b", "woken c", "woken a"]
+
+
+def test_a_parked_lane_is_under_way(background: ThreadPoolExecutor) -> None:
+    """Of its group as of all: what it began at the cloud goes on."""
+    work = Sleeper()
+    lanes = lane("a", group="c1"), lane("b", group="c1"), lane("c", group="c2"), lane("d", group="c3")
+    over = coordinated(background, work, Limits(lanes=2, group=1), *lanes)
+    work.has_parked("a", "c")
+    work.wake("a")
+    work.has_parked("a", "b", "c")
+    work.wake("c")
+    work.has_parked("a", "b", "c", "d")
+    for key in ("b", "d"):
+        work.wake(key)
+    over.result(10)
+
+
+def test_what_ended_a_wait_is_handed_on_to_its_lane(background: ThreadPoolExecutor) -> None:
+    work = Sleeper()
+    lanes = lane("a"), lane("b", after=("a",)), lane("s", "sweep")
+    over = coordinated(background, work, Limits(), *lanes)
+    for key in ("a", "b", "s"):
+        until(lambda key=key: key in work.parked, f"{key} is parked")  # type: ignore[misc]
+        work.wake(key, NeedsHands("it is late") if key == "a" else None)
+    over.result(10)
+    assert work.log == ["begin a", "woken a", "begin b", "woken b", "begin s", "woken s"]
+
+
+def test_one_that_is_parked_when_the_run_drains_goes_on_to_its_end(background: ThreadPoolExecutor) -> None:
+    work, drain = Sleeper(), threading.Event()
+    over = coordinated(background, work, Limits(lanes=1), lane("a"), lane("b"), stop=drain)
+    work.has_parked("a")
+    drain.set()
+    work.wake("a")
+    over.result(10)
+    assert work.log == ["begin a", "woken a"]
+
+
+def test_one_that_is_stopped_while_it_is_parked_is_not_executed(background: ThreadPoolExecutor) -> None:
+    work = Sleeper()
+    over = coordinated(background, work, Limits(), lane("a"), lane("b"), lane("s", "sweep"))
+    work.has_parked("a", "b")
+    for key in ("a", "b"):
+        work.wake(key, Stopped("asked to"))
+    assert isinstance(over.exception(10), Stopped)
+    assert work.log == ["begin a", "begin b"]

@@ -11,6 +11,7 @@ from properties.captures import LEAVING
 from properties.plans import of_servers, sentence, server_of
 
 from stackmend.engine.coordinator import Coordinator, Limits
+from stackmend.engine.parking import Parking
 from stackmend.engine.plan import VERDICTS, Lane, Plan
 from stackmend.flows import order
 
@@ -121,7 +122,7 @@ def _admitted(plan: Plan) -> list[Lane]:
     """The lanes as a coordinator begins them that has room for one at a time."""
     begun: list[Lane] = []
 
-    def work(lane: Lane) -> bool:
+    def work(lane: Lane, _: Parking | None) -> bool:
         begun.append(lane)
         return True
 
